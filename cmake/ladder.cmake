@@ -1,0 +1,33 @@
+# What every target of ours is built with, and the one function that makes a chapter's targets.
+
+add_library(ladder_flags INTERFACE)
+target_include_directories(ladder_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_link_libraries(ladder_flags INTERFACE Threads::Threads)
+target_compile_options(ladder_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+if(LADDER_SANITIZE)
+  target_compile_options(ladder_flags INTERFACE -fsanitize=${LADDER_SANITIZE} -fno-omit-frame-pointer
+                                                -fno-sanitize-recover=all)
+  target_link_options(ladder_flags INTERFACE -fsanitize=${LADDER_SANITIZE})
+endif()
+
+# ladder_model(05_epoll SKETCHES sketch sketch_pool)
+#   bin/05_epoll, bin/05_epoll_sketch, bin/05_epoll_sketch_pool, and the library ladder::epoll
+function(ladder_model chapter)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SKETCHES")
+  if(NOT arg_SKETCHES)
+    set(arg_SKETCHES sketch)
+  endif()
+  string(REGEX REPLACE "^[0-9]+_" "" model ${chapter})
+
+  add_library(ladder_${model} STATIC ${CMAKE_SOURCE_DIR}/${chapter}/server.cpp)
+  target_link_libraries(ladder_${model} PUBLIC ladder_common)
+  add_library(ladder::${model} ALIAS ladder_${model})
+
+  add_executable(${chapter} $<TARGET_OBJECTS:ladder_main>)
+  target_link_libraries(${chapter} PRIVATE ladder_${model} ladder_services)
+
+  foreach(sketch IN LISTS arg_SKETCHES)  # alone: the operating system and the standard library, nothing of ours
+    add_executable(${chapter}_${sketch} ${CMAKE_SOURCE_DIR}/${chapter}/${sketch}.cpp)
+    target_link_libraries(${chapter}_${sketch} PRIVATE ladder_flags)
+  endforeach()
+endfunction()

@@ -1,0 +1,85 @@
+// A server's main, the same for every rung: which model serves was decided by the library it is linked with.
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "common/arguments.h"
+#include "common/options.h"
+#include "common/os.h"
+#include "common/services/services.h"
+
+namespace {
+
+using namespace ladder;
+
+constexpr std::string_view version = "0.1.0";
+
+/// The first signal stops the server in order, a second one at once.
+void stop_on_signal(Server& server, Milliseconds drain) {
+  os::wait_for_stop_signal();
+  try {
+    std::thread([] {
+      os::wait_for_stop_signal();
+      os::exit_at_once(EXIT_FAILURE);
+    }).detach();
+  } catch (const std::system_error&) {
+    // No thread to be had: nobody hears a second signal then, but this one is still honoured.
+  }
+  server.stop(drain);
+}
+
+/// One line for programs, and on a terminal a second one for people, who think that a silent server hangs.
+void announce(const CommandLine& line, const Profile& profile, const Endpoint& endpoint) {
+  const std::string host = host_of(endpoint);
+  const std::string port = std::to_string(endpoint.port);
+  std::cout << "READY model=" << profile.model << " service=" << line.service << " host=" << host
+            << " port=" << port << " pid=" << os::process_id() << '\n';
+  if (os::is_terminal_output())
+    std::cout << "Now type in another terminal: "
+              << (line.service == "http" ? "curl -v http://" + to_string(endpoint) + "/"
+                                         : "nc " + host + " " + port)
+              << "    (Ctrl-C here stops the server)\n";
+  std::cout.flush();
+}
+
+void serve(const CommandLine& line, const Profile& profile, Callbacks callbacks) {
+  const std::unique_ptr<Server> server = make_server(line.options, std::move(callbacks));
+  std::thread stopper(stop_on_signal, std::ref(*server), line.drain);
+  try {
+    announce(line, profile, server->endpoint());
+    server->run();
+  } catch (const std::exception& error) {
+    std::cerr << error.what() + std::string("\n");
+    os::exit_at_once(EXIT_FAILURE);  // the stopper sleeps on, and holds the server
+  }
+  stopper.join();
+  if (line.stats) std::cout << to_json(server->stats()) << std::endl;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  os::prepare_process();  // first: a socket that took the place of a closed descriptor 1 would be sent READY
+  try {
+    const CommandLine line = parse_command_line(argc, argv, profile({}));
+    const Profile this_profile = profile(line.options);
+    if (line.help) {
+      std::cout << usage(this_profile);
+    } else if (line.version) {
+      std::cout << "socket ladder " << version << ", " << this_profile.model << '\n';
+    } else if (line.describe) {
+      std::cout << describe(this_profile, line) << '\n';
+    } else {
+      serve(line, this_profile, make_service(line.service, line.options));
+    }
+    return EXIT_SUCCESS;
+  } catch (const BadArgument& error) {
+    std::cerr << error.what() + std::string("\n");
+    return 2;
+  } catch (const std::exception& error) {  // such as a port in use
+    std::cerr << error.what() + std::string("\n");
+    return EXIT_FAILURE;
+  }
+}

@@ -10,7 +10,7 @@ namespace ladder {
 namespace {
 
 constexpr std::uint64_t most_connections = 1'000'000;
-constexpr std::uint64_t most_milliseconds = 24 * 60 * 60 * 1000;  // a day
+constexpr std::uint64_t most_milliseconds = 86'400'000;  // a day
 constexpr std::uint64_t most_threads = 1024;
 
 #ifdef _WIN32

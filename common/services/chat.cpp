@@ -19,7 +19,7 @@
 namespace ladder::services {
 namespace {
 
-constexpr std::size_t longest_line = 64 * 1024;  // its '\n' included
+constexpr std::size_t longest_line = std::size_t{64} * 1024;  // its '\n' included
 
 class Room {
  public:

@@ -22,7 +22,8 @@ struct HttpRequest {
 
 class HttpParser {
  public:
-  static constexpr std::size_t longest_header = 16 * 1024;  ///< with its request line; a longer one is a 431
+  static constexpr std::size_t longest_header =
+      std::size_t{16} * 1024;  ///< with its request line; a longer one is a 431
 
   /// Takes from the front of `input` up to the end of the next header and returns its request, at once: a
   /// body is skipped by the following calls. Takes all and returns nothing if the header is not whole yet.

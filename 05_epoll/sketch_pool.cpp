@@ -1,0 +1,147 @@
+// 05, an epoll pool: an echo whose workers, one a core, all sleep on ONE epoll instance.
+// Who wakes up serves one event of one client. EPOLLONESHOT: an event reported is an event disarmed, so no
+// second worker gets the client until the first arms it again. That comes last: then it may be another's.
+//
+//   quick   ==>  +-------+  worker 1: [accept | recv, send] for one, arm it again, back to sleep
+//   slow    ==>  | epoll |  worker 2: the same
+//   silent  ==>  +-------+  ...
+//
+//   g++ -std=c++20 -O2 -Wall -Wextra -pthread 05_epoll/sketch_pool.cpp -o sketch && ./sketch 7777
+//
+// Ctrl-C ends it by the signal's default action: no worker is told, no connection closed. Linux only.
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+struct Socket {  // owns a descriptor
+  explicit Socket(int descriptor) : fd(descriptor) {}
+  Socket(Socket&& other) noexcept : fd(std::exchange(other.fd, -1)) {}
+  ~Socket() {
+    if (fd >= 0) close(fd);
+  }
+  int fd;
+};
+
+struct Client {
+  Socket socket{-1};
+  std::string pending{};  // taken from the peer, not yet given back
+  std::mutex turn{};      // held from an event until after it is armed again
+};
+
+[[noreturn]] void fail(const std::string& what, int error = errno) {
+  std::cerr << what << ": " << std::strerror(error) << '\n';
+  std::exit(1);
+}
+
+bool watch(const Socket& poller, int operation, int fd, Client* client) {
+  epoll_event event{};
+  event.events = EPOLLONESHOT | (client && !client->pending.empty() ? EPOLLOUT : EPOLLIN);  // one of the two
+  event.data.ptr = client;
+  return epoll_ctl(poller.fd, operation, fd, &event) == 0;
+}
+
+void accept_client(const Socket& poller, const Socket& listener) {
+  auto client = std::make_unique<Client>();
+  client->socket.fd = accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (!watch(poller, EPOLL_CTL_MOD, listener.fd, nullptr)) fail("epoll_ctl");
+  if (client->socket.fd < 0) return;  // gone again; or out of descriptors, and then the workers spin (LIM-02)
+  const std::lock_guard turn(client->turn);
+  if (watch(poller, EPOLL_CTL_ADD, client->socket.fd, client.get())) client.release();  // to its next event
+}
+
+bool receive(Client& client) {  // false: the peer's FIN, or the connection is broken
+  std::array<char, 65536> buffer;
+  const ssize_t n = recv(client.socket.fd, buffer.data(), buffer.size(), 0);
+  if (n < 0) return errno == EAGAIN || errno == EINTR;  // a readiness can be false
+  client.pending.assign(buffer.data(), n);
+  return n > 0;
+}
+
+bool flush(Client& client) {  // what the kernel has room for; the rest waits for "you may write"
+  const ssize_t n = send(client.socket.fd, client.pending.data(), client.pending.size(), MSG_NOSIGNAL);
+  if (n > 0) client.pending.erase(0, n);
+  return n >= 0 || errno == EAGAIN || errno == EINTR;
+}
+
+// BP-04: nothing is read while anything is pending: one buffer a client, and at its FIN all is echoed.
+bool serve(Client& client) {
+  return (!client.pending.empty() || receive(client)) && flush(client);
+}
+
+void close_connection(std::unique_ptr<Client>) {}  // ~Socket sends a FIN: after the peer's, all has been read
+
+void work(const Socket& poller, const Socket& listener) {
+  while (true) {
+    epoll_event event;  // one at a time: the rest of a batch would wait for its first
+    while (epoll_wait(poller.fd, &event, 1, -1) < 0)  // SLEEPS for all
+      if (errno != EINTR) fail("epoll_wait");
+    auto* const client = static_cast<Client*>(event.data.ptr);
+    if (!client) {
+      accept_client(poller, listener);
+      continue;
+    }
+    std::unique_lock turn(client->turn);  // CONC-07: who armed it may not have come back from epoll_ctl yet
+    if (serve(*client) && watch(poller, EPOLL_CTL_MOD, client->socket.fd, client)) continue;
+    turn.unlock();
+    close_connection(std::unique_ptr<Client>(client));
+  }
+}
+
+void run(const Socket& listener) {
+  const Socket poller(epoll_create1(EPOLL_CLOEXEC));
+  if (poller.fd < 0 || !watch(poller, EPOLL_CTL_ADD, listener.fd, nullptr)) fail("epoll");
+  std::vector<std::jthread> workers(std::max(1u, std::thread::hardware_concurrency()));
+  for (std::jthread& worker : workers)
+    worker = std::jthread([&] { work(poller, listener); });
+}
+
+Socket listen_on(std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  socklen_t size = sizeof address;
+  const int on = 1;
+  Socket listener(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  // LIFE-03: without SO_REUSEADDR a restart waits out TIME_WAIT. Clients inherit TCP_NODELAY.
+  if (listener.fd < 0 || setsockopt(listener.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      setsockopt(listener.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
+      bind(listener.fd, generic, size) != 0 || listen(listener.fd, SOMAXCONN) != 0 ||
+      getsockname(listener.fd, generic, &size) != 0)
+    fail("cannot listen on 127.0.0.1:" + std::to_string(port));
+  std::cout << "listening on 127.0.0.1:" << ntohs(address.sin_port) << std::endl;
+  return listener;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string text = argc > 1 ? argv[1] : "7777";
+  std::uint16_t port = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (argc > 2 || error != std::errc{} || *rest != '\0') {
+    std::cerr << "usage: " << argv[0] << " [port], a number from 0 (any) to 65535\n";
+    return 2;
+  }
+  run(listen_on(port));
+}

@@ -52,59 +52,64 @@ struct Result {
 enum class Mode { blocking, non_blocking };
 
 struct Accepted {
-  Descriptor socket;  ///< empty: see error and exhausted
+  Descriptor socket{};  ///< empty without an error: nobody waits
   Endpoint peer{};
-  std::error_code error{};  ///< of the listener itself: it serves no more
-  bool exhausted = false;   ///< out of descriptors or memory: pause, then try again
+  std::error_code error{};  ///< out of descriptors or memory: pause, then try again
 };
 
+bool is_numeric_address(const std::string& host);  ///< "127.0.0.1", "::1"
 /// Binds and listens; port 0 takes a free one. Throws std::system_error whose text names the address.
 Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode mode);
 Endpoint local_endpoint(Handle socket);
 
 /// One connection from the backlog. Sleeps for it if the listener is blocking. A connection that died in the
-/// backlog is passed over. The socket is made with `mode`, without Nagle's delay, and not inherited by children.
+/// backlog is passed over. The socket is made with `mode`, without Nagle's delay, and not inherited by
+/// children.
 Accepted accept(Handle listener, Mode mode);
-/// No new connection from now on: those in the backlog are reset, and a sleeping accept() returns. POSIX.1 leaves
-/// this call on a listener to the system; Linux does this.
+/// No new connection from now on: those in the backlog are reset, and a sleeping accept() returns
+/// (shutdown(2) on a listener, as Linux understands it).
 void stop_listening(Handle listener);
 
-Result receive(Handle socket, std::span<std::byte> into);  ///< 0 bytes without error or would_block: the peer's FIN
-Result receive_now(Handle socket, std::span<std::byte> into);  ///< never sleeps, whatever the socket's mode
-Result send(Handle socket, Bytes bytes);                   ///< sleeps if the socket is blocking
-Result send_now(Handle socket, Bytes bytes);               ///< never sleeps, whatever the socket's mode
+Result receive(Handle socket,
+               std::span<std::byte> into);    ///< 0 bytes without error or would_block: the peer's FIN
+Result send(Handle socket, Bytes bytes);      ///< sleeps if the socket is blocking
+Result send_now(Handle socket, Bytes bytes);  ///< never sleeps, whatever the socket's mode
 
-void finish_sending(Handle socket);     ///< FIN, behind what was sent
-void wake_receiver(Handle socket);      ///< for good: a thread asleep in receive() returns; sends nothing
-void wake_sender(Handle socket);        ///< for good: a thread asleep in send() returns
-void reset_on_close(Handle socket);     ///< the next close sends RST and drops what is unsent (SO_LINGER 0)
+void finish_sending(Handle socket);  ///< FIN, behind what was sent
+void wake_receiver(Handle socket);   ///< for good: a thread asleep in receive() returns; sends nothing
+void wake_sender(Handle socket);     ///< for good: a thread asleep in send() returns
+void reset_on_close(Handle socket);  ///< the next close sends RST and drops what is unsent (SO_LINGER 0)
 /// Bytes handed to the system that the peer has not acknowledged (SIOCOUTQ, tcp(7)).
 std::size_t unacknowledged(Handle socket);
-bool unread(Handle socket);             ///< input lies there that nobody has read
-std::error_code pending_error(Handle socket);  ///< and clears it (SO_ERROR)
+bool unread(Handle socket);                    ///< input lies there that nobody has read
+std::error_code pending_error(Handle socket);  ///< and clears it (SO_ERROR, socket(7))
 
-/// Something to wake a thread that watches descriptors: readable from ring() until quiet().
+/// Wakes threads that watch descriptors: its own is readable from ring() until quiet().
 class Bell {
  public:
   Bell();
-  Handle handle() const { return read_end_.get(); }
+  Handle handle() const { return descriptor_.get(); }
   void ring() noexcept;
   void quiet() noexcept;
 
  private:
-  Descriptor read_end_, write_end_;  // an eventfd on Linux (one descriptor), a pipe elsewhere
+  Descriptor descriptor_;  // an eventfd(2)
 };
+
+/// Whether select may watch it: POSIX limits the descriptor's value, to below FD_SETSIZE (select(2)).
+bool fits_select(Handle);
 
 unsigned cores();
 std::uint64_t process_id();
 bool is_terminal_output();  ///< whether standard output goes to a person
 
-/// Writes a line to standard error, if that can be done without waiting: a log that nobody reads holds up no server.
+/// Writes a line to standard error, if that can be done without waiting: a log that nobody reads holds up no
+/// server.
 void write_log_line(std::string_view line) noexcept;
 
-/// For a program's main, before it opens anything or makes a thread: descriptors 0, 1 and 2 are open afterwards
-/// (else a client would become one of them and get our log), SIGPIPE is ignored, and the signals that ask for an
-/// end wait for wait_for_stop_signal().
+/// For a program's main, before it opens anything or makes a thread: descriptors 0, 1 and 2 are open
+/// afterwards (else a client would become one of them and get our log), SIGPIPE is ignored, and the signals
+/// that ask for an end wait for wait_for_stop_signal().
 void prepare_process();
 /// Sleeps until one of SIGINT, SIGTERM (Windows: Ctrl-C, Ctrl-Break, console close).
 void wait_for_stop_signal();

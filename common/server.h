@@ -2,7 +2,8 @@
 //
 //   #include "common/server.h"
 //   int main() {
-//     ladder::make_server({.port = 7}, {.on_receive = [](ladder::Connection& c, ladder::Bytes b) { c.send(b); }})
+//     ladder::make_server({.port = 7}, {.on_receive = [](ladder::Connection& c, ladder::Bytes b) { c.send(b);
+//     }})
 //         ->run();
 //   }
 //
@@ -47,10 +48,10 @@ struct Endpoint {
   bool v6 = false;
   auto operator<=>(const Endpoint&) const = default;
 };
-std::string to_string(const Endpoint&);   ///< "127.0.0.1:4711", "[::1]:4711"
-std::string host_of(const Endpoint&);     ///< "127.0.0.1", "::1"
+std::string to_string(const Endpoint&);  ///< "127.0.0.1:4711", "[::1]:4711"
+std::string host_of(const Endpoint&);    ///< "127.0.0.1", "::1"
 
-/// Why a connection ended: the first cause counts.
+/// Why a connection ended.
 enum class CloseReason : std::uint8_t {
   peer,           ///< the peer finished sending, and then we closed
   local,          ///< the service called close() or abort()
@@ -79,21 +80,22 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
 
   ConnectionId id() const { return id_; }
-  const Endpoint& peer() const;                ///< answers in on_close too
+  const Endpoint& peer() const;  ///< answers in on_close too
   Server& server() { return server_; }
-  std::any& context();                         ///< the service's own state for this connection; empty at first
+  std::any& context();  ///< the service's own state for this connection; empty at first
 
   /// Copies the bytes into the send queue; they leave after the callback. One call's bytes stay together,
   /// and calls of one thread keep their order. Never blocks.
   SendResult send(Bytes);
   SendResult send(std::string_view text) { return send(std::as_bytes(std::span(text))); }
 
-  void pause();    ///< no on_receive and no on_end until resume(); what has already arrived is kept
+  void pause();  ///< no on_receive and no on_end until resume(); what has already arrived is kept
   void resume();
-  void close();    ///< send all that is queued, then FIN, then wait for the peer's FIN (Options::close_timeout)
-  void abort();    ///< reset the connection and drop the queue; in on_open: reject
-  /// A deadline of the service's own, beside the timeouts: when it passes, the connection is closed as an idle
-  /// one (FIN at once, CloseReason::idle_timeout). One a connection, the last call counts; Time::max(): none.
+  void close();  ///< send all that is queued, then FIN, then wait for the peer's FIN (Options::close_timeout)
+  void abort();  ///< reset the connection and drop the queue; in on_open: reject
+  /// A deadline of the service's own, beside the timeouts: when it passes, the connection is closed as an
+  /// idle one (FIN at once, CloseReason::idle_timeout). One a connection, the last call counts; Time::max():
+  /// none.
   void expire_at(Time);
 
  private:
@@ -106,10 +108,11 @@ class Connection {
 /// parallel (01 and 03 have one thread for them all). No lock of the library's is held during one.
 /// After close() or abort() only on_close follows. An exception ends that connection and no other.
 struct Callbacks {
-  std::function<void(Connection&)> on_open{};            ///< first; abort() in it rejects
-  std::function<void(Connection&, Bytes)> on_receive{};  ///< bytes in stream order; without one they are dropped
-  std::function<void(Connection&)> on_end{};             ///< the peer has finished sending; default: close()
-  std::function<void(Connection&)> on_drained{};         ///< after `congested`: the queue is at its low mark again
+  std::function<void(Connection&)> on_open{};  ///< first; abort() in it rejects
+  std::function<void(Connection&, Bytes)>
+      on_receive{};                               ///< bytes in stream order; without one they are dropped
+  std::function<void(Connection&)> on_end{};      ///< the peer has finished sending; default: close()
+  std::function<void(Connection&)> on_drained{};  ///< after `congested`: the queue is at its low mark again
   std::function<void(Connection&, CloseReason, std::error_code)> on_close{};  ///< last, once for each on_open
 };
 
@@ -117,19 +120,20 @@ struct Callbacks {
 enum class Queue : std::uint8_t { shared, per_worker };
 
 struct Options {
-  std::string host = "127.0.0.1";      ///< a numeric IPv4 or IPv6 address
-  std::uint16_t port = 0;              ///< 0: any free port; Server::endpoint() tells which
-  int backlog = 0;                     ///< connections the system may hold for accept(); 0: SOMAXCONN
-  std::size_t max_connections = 0;     ///< above it newcomers are closed at once; 0: no limit of ours
-  Milliseconds idle_timeout{0};        ///< 0: none
-  Milliseconds write_timeout{30'000};  ///< the peer must take something within it; 0: none
-  Milliseconds close_timeout{5'000};   ///< from our FIN to the peer's, a total; 0: none
-  std::size_t low_mark = 64 * 1024;    ///< bytes queued at which a congested connection counts as drained
-  std::size_t high_mark = 256 * 1024;  ///< bytes queued above which `congested`, and its peer is not read
+  std::string host = "127.0.0.1";          ///< a numeric IPv4 or IPv6 address
+  std::uint16_t port = 0;                  ///< 0: any free port; Server::endpoint() tells which
+  int backlog = 0;                         ///< connections the system may hold for accept(); 0: SOMAXCONN
+  std::size_t max_connections = 0;         ///< above it newcomers are closed at once; 0: no limit of ours
+  Milliseconds idle_timeout{0};            ///< 0: none
+  Milliseconds write_timeout{30'000};      ///< the peer must take something within it; 0: none
+  Milliseconds close_timeout{5'000};       ///< from our FIN to the peer's, a total; 0: none
+  std::size_t low_mark = 64 * 1024;        ///< bytes queued at which a congested connection counts as drained
+  std::size_t high_mark = 256 * 1024;      ///< bytes queued above which `congested`, and its peer is not read
   std::size_t hard_cap = 4 * 1024 * 1024;  ///< bytes queued above which nothing more is taken
-  unsigned threads = 0;                ///< 05: workers; 0: one a core
-  Queue queue = Queue::shared;         ///< 05
-  std::function<void(std::string_view)> log{};  ///< a line about trouble, from any thread; default: standard error
+  unsigned threads = 0;                    ///< 05: workers; 0: one a core
+  Queue queue = Queue::shared;             ///< 05
+  std::function<void(std::string_view)>
+      log{};  ///< a line about trouble, from any thread; default: standard error
 };
 
 /// Counted since the start; any thread may ask. accepted = closed + active, at rest.
@@ -137,7 +141,7 @@ struct Stats {
   std::uint64_t accepted = 0;  ///< got an on_open
   std::uint64_t refused = 0;   ///< closed at once, for a limit
   std::uint64_t active = 0;
-  std::uint64_t peak = 0;      ///< the most that were active at a time
+  std::uint64_t peak = 0;                             ///< the most that were active at a time
   std::array<std::uint64_t, close_reasons> closed{};  ///< by CloseReason
   std::uint64_t bytes_in = 0;
   std::uint64_t bytes_out = 0;
@@ -160,9 +164,9 @@ class Server {
   virtual void run() = 0;
 
   /// Closes the listener; lets what was read be answered and what is queued be sent, for at most `drain`
-  /// (0: not at all); resets the rest; returns when run() has ended its threads and is about to return. From any thread
-  /// but a callback's, where it is refused. A callback that does not return holds it up.
-  /// True: all connections ended by themselves. False: some were reset, or it was refused.
+  /// (0: not at all); resets the rest; returns when run() has ended its threads and is about to return. From
+  /// any thread but a callback's, where it is refused. A callback that does not return holds it up. True: all
+  /// connections ended by themselves. False: some were reset, or it was refused.
   virtual bool stop(Milliseconds drain) = 0;
 };
 
@@ -175,10 +179,10 @@ struct Profile {
   std::optional<std::size_t> clients_at_once{};  ///< none: as many as there is room for
   std::optional<std::size_t> ceiling{};          ///< connections it holds at the most
   std::string_view set_by{};                     ///< what sets the ceiling
-  std::string_view above{};                      ///< what a newcomer above it meets: "wait", "close" or "refuse"
-  std::string_view threads{};                    ///< how many, in words
-  bool takes_threads = false;                    ///< whether Options::threads means anything
-  bool takes_queue = false;                      ///< whether Options::queue does
+  std::string_view above{};    ///< what a newcomer above it meets: "wait", "close" or "refuse"
+  std::string_view threads{};  ///< how many, in words
+  bool takes_threads = false;  ///< whether Options::threads means anything
+  bool takes_queue = false;    ///< whether Options::queue does
 };
 Profile profile(const Options&);
 

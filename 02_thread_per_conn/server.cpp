@@ -1,0 +1,259 @@
+// 02: a thread per connection. Each sleeps in recv for its own client; one more accepts.
+//
+//   this thread ─── accept            reader 1 ─── recv      writer ─── send, made only when a send must wait
+//   keeper ─── deadlines, and         reader 2 ─── recv
+//              others' wishes         reader N ─── recv
+//
+// Threads sleep in accept (accept_client), recv (receive), send (write_rest), for their turn or for leave to
+// read on (take_turn, serve_client), and the keeper for something to do (keep).
+#include <array>
+#include <condition_variable>
+#include <thread>
+
+#include "common/core.h"
+#include "common/crew.h"
+
+namespace ladder {
+namespace {
+
+constexpr std::size_t buffer_size = 64 * 1024;  // on each reader's stack: touched as far as bytes come
+constexpr int rounds_a_turn = 4;  // a service that refills its queue as it empties is left to a writer
+
+constexpr std::uint32_t writing = 1;  // Seat::armed: a writer is at work, and it alone sends
+
+class ThreadServer final : public Core {
+ public:
+  ThreadServer(Options o, Callbacks callbacks)
+      : Core(std::move(o), std::move(callbacks), os::Mode::blocking) {}
+  void run() override;
+
+ private:
+  enum class Next { receive, wait, closed };
+
+  Seat* accept_client();
+  void receive(Seat&);
+  bool flush(Seat&, Time now);
+  Next settle(Seat&, bool reader);
+  void close_connection(Seat&);
+  void serve_client(Seat&);
+  void write_rest(Seat&);
+  void keep();
+
+  void take_turn(Seat&);
+  bool release_turn(Seat&);
+  void start_writer(Seat&);
+  void ring(ConnectionId) override;
+  void wake() override;
+  void earlier_deadline() override { wake(); }
+
+  Crew crew_;
+  std::mutex mutex_;  // of what the keeper is told
+  std::condition_variable told_;
+  std::vector<ConnectionId> rung_;
+  bool accepting_ = true;
+};
+
+Seat* ThreadServer::accept_client() {
+  {
+    std::unique_lock lock(mutex_);
+    told_.wait(lock, [this] { return accepting_ || stopping(); });
+  }
+  const Arrival arrival(*this);
+  os::Accepted accepted = os::accept(listener(), os::Mode::blocking);  // sleeps here
+  if (stopping()) return nullptr;
+  if (accepted.error) {
+    const std::lock_guard lock(mutex_);
+    accepting_ = false;
+  }
+  if (accepted.error) pause_accepting(accepted, Clock::now());
+  return accepted.socket ? admit(std::move(accepted), Clock::now()) : nullptr;
+}
+
+/// One receive, which may take for ever; then the turn is this thread's.
+void ThreadServer::receive(Seat& seat) {
+  std::array<std::byte, buffer_size> buffer;
+  const os::Result result = os::receive(seat.socket.get(), buffer);  // sleeps here
+  take_turn(seat);
+  if (result.error) return failed(seat, result.error);
+  if (result.bytes == 0) return seat.ledger.peer_finished(Clock::now());
+  received(seat, Bytes(buffer).first(result.bytes), Clock::now());
+}
+
+/// False: the system takes no more for now, or a writer is at it.
+bool ThreadServer::flush(Seat& seat, Time now) {
+  if (seat.armed == writing) return false;
+  for (Bytes bytes = seat.ledger.unsent(); !bytes.empty(); bytes = seat.ledger.unsent()) {
+    const os::Result result = os::send_now(seat.socket.get(), bytes);
+    if (result.error) failed(seat, result.error);
+    if (result.would_block) blocked(seat, now);
+    if (result.bytes == 0) return false;
+    sent(seat, result.bytes, now);
+  }
+  return true;
+}
+
+/// Sends what can be sent at once, takes the next step of an end, and gives the turn back. Only the
+/// connection's reader closes it: no descriptor is closed under the feet of a thread that sleeps on it.
+ThreadServer::Next ThreadServer::settle(Seat& seat, bool reader) {
+  for (;;) {
+    const Time now = Clock::now();
+    for (int round = 0; round < rounds_a_turn && seat.ledger.wants_send(); ++round) {
+      deliver(seat);
+      if (!flush(seat, now)) break;
+    }
+    if (seat.ledger.next() == Step::shut_down) shut_down(seat, now);
+    keep_time(seat, now);
+    if (seat.ledger.next() >= Step::close) {
+      if (reader && seat.armed != writing) {
+        close_connection(seat);
+        return Next::closed;
+      }
+      os::wake_receiver(seat.socket.get());
+      os::wake_sender(seat.socket.get());
+    } else if (seat.ledger.wants_send() && seat.armed != writing) {
+      start_writer(seat);
+    }
+    const Next next = seat.ledger.wants_receive() ? Next::receive : Next::wait;
+    if (release_turn(seat)) return next;
+  }
+}
+
+void ThreadServer::close_connection(Seat& seat) {
+  retire(seat);
+}
+
+/// A connection's reader, from beginning to end.
+void ThreadServer::serve_client(Seat& seat) {
+  open(seat);
+  for (;;) {
+    const std::uint32_t seen = seat.changes + 1;  // settle() gives the turn back, and counts that as one
+    switch (settle(seat, true)) {
+      case Next::closed:
+        return;
+      case Next::receive:
+        receive(seat);
+        break;
+      case Next::wait:            // paused, or the queue is full: for whoever changes that
+        seat.changes.wait(seen);  // sleeps here
+        take_turn(seat);
+        break;
+    }
+  }
+}
+
+/// The second thread of a connection, while a send has to wait: so its reader goes on reading, and no other
+/// connection waits for this one's peer.
+void ThreadServer::write_rest(Seat& seat) {
+  take_turn(seat);
+  for (;;) {
+    deliver(seat);
+    const Bytes bytes = seat.ledger.unsent();
+    if (bytes.empty()) break;
+    blocked(seat, Clock::now());
+    keep_time(seat, Clock::now());
+    if (seat.ledger.ended() || !release_turn(seat)) continue;
+    const os::Result result = os::send(seat.socket.get(), bytes);  // sleeps here
+    take_turn(seat);
+    if (result.error) failed(seat, result.error);
+    sent(seat, result.bytes, Clock::now());
+  }
+  seat.armed = 0;
+  settle(seat, false);
+}
+
+/// One thread for all connections: it looks at the clock, and hands in what other threads wish. It never
+/// waits for a peer.
+void ThreadServer::keep() {
+  while (!finished()) {
+    std::vector<ConnectionId> ids;
+    {
+      std::unique_lock lock(mutex_);
+      const auto told = [this] { return !rung_.empty() || finished(); };
+      const auto wait = until_deadline();
+      if (!told()) wait ? void(told_.wait_for(lock, *wait)) : told_.wait(lock);  // sleeps here
+      ids.swap(rung_);
+    }
+    const std::vector<ConnectionId> late = expired(Clock::now());
+    ids.insert(ids.end(), late.begin(), late.end());
+    for (const ConnectionId id : ids) {
+      std::uint32_t events = alarm_event;
+      if (Seat* seat = id == listener_id ? nullptr : take(id, events)) settle(*seat, false);
+      if (id != listener_id) continue;
+      const std::lock_guard lock(mutex_);
+      accepting_ = true;
+      told_.notify_all();
+    }
+  }
+}
+
+void ThreadServer::run() {
+  const Running running(*this);
+  const std::jthread keeper([this] { keep(); });
+  while (!stopping()) {
+    Seat* seat = accept_client();
+    if (!seat) continue;
+    try {
+      crew_.start([this, seat] { serve_client(*seat); });
+    } catch (const std::system_error& error) {  // LIM-06: this client is closed, the next one is served
+      log().limited("thread", Clock::now(), std::string("no thread for a connection: ") + error.what());
+      dismiss(*seat);
+    }
+  }
+  crew_.join();
+}
+
+/// The turn, even if it must be waited for: this thread has nothing else to do.
+void ThreadServer::take_turn(Seat& seat) {
+  for (;;) {
+    const std::uint32_t seen = seat.changes;
+    std::uint32_t events = 0;
+    if (take(seat.id, events)) return;
+    seat.changes.wait(seen);  // sleeps here, while a callback of this connection runs on another thread
+  }
+}
+
+bool ThreadServer::release_turn(Seat& seat) {
+  std::uint32_t events = 0;
+  return release(seat, events, [&] {
+    ++seat.changes;
+    seat.changes.notify_all();
+    return std::error_code{};
+  });
+}
+
+void ThreadServer::start_writer(Seat& seat) {
+  seat.armed = writing;
+  try {
+    crew_.start([this, &seat] { write_rest(seat); });
+  } catch (const std::system_error& error) {
+    seat.armed = 0;
+    failed(seat, error.code());
+  }
+}
+
+void ThreadServer::ring(ConnectionId id) {
+  const std::lock_guard lock(mutex_);
+  rung_.push_back(id);
+  told_.notify_all();
+}
+
+void ThreadServer::wake() {
+  const std::lock_guard lock(mutex_);
+  told_.notify_all();
+}
+
+}  // namespace
+
+std::unique_ptr<Server> make_server(Options options, Callbacks callbacks) {
+  return std::make_unique<ThreadServer>(std::move(options), std::move(callbacks));
+}
+
+Profile profile(const Options& options) {
+  return {.model = "thread_per_conn",
+          .ceiling = options.max_connections ? std::optional(options.max_connections) : std::nullopt,
+          .set_by = options.max_connections ? "--max-connections" : "threads and descriptors",
+          .above = "close",
+          .threads = "2, and one a connection; a second one for a connection while a send to it must wait"};
+}
+
+}  // namespace ladder

@@ -1,0 +1,223 @@
+// 03: select. One thread asks, each turn anew, which of all its sockets are ready, and serves those.
+//
+//                ┌── listener
+//   one thread ──┼── connection, connection, …   the sets are built anew for each call,
+//     select     └── bell (eventfd)              and no descriptor in them may reach FD_SETSIZE
+//
+// The thread sleeps in one place: select, in work().
+#include <sys/select.h>
+
+#include <algorithm>
+
+#include "common/bells.h"
+#include "common/core.h"
+
+namespace ladder {
+namespace {
+
+constexpr std::size_t buffer_size = 64 * 1024;  // one for all: an idle connection holds none
+constexpr int accepts_a_turn = 64;              // a storm of newcomers does not starve those who are here,
+constexpr int rounds_a_turn = 4;                // nor does a service that refills its queue as it empties
+
+constexpr std::uint32_t readable = 1;
+constexpr std::uint32_t writable = 2;
+
+class SelectServer final : public Core {
+ public:
+  SelectServer(Options, Callbacks);
+  void run() override;
+
+ private:
+  void accept_client();
+  void receive(Seat&, std::uint32_t events);
+  bool flush(Seat&);
+  bool settle(Seat&, std::uint32_t& events);
+  void close_connection(Seat&);
+  void serve(ConnectionId, std::uint32_t events);
+  void work();
+
+  void build_sets();
+  void collect_ready();
+  void ring(ConnectionId id) override { bells_.ring(id); }
+  void wake() override {
+    if (finished()) bells_.ring_for_good();  // of a stop, the listener tells
+  }
+
+  Time now_{};  // read once a turn
+  std::vector<std::byte> buffer_ = std::vector<std::byte>(buffer_size);
+  Bells bells_;
+  bool accepting_ = true;
+  std::vector<Seat*> watched_;  // Seat::armed is the place in here, from 1
+  fd_set readers_{}, writers_{};
+  os::Handle highest_ = 0;
+  struct Ready {
+    ConnectionId id;
+    std::uint32_t events;
+  };
+  std::vector<Ready> ready_;
+};
+
+SelectServer::SelectServer(Options o, Callbacks callbacks)
+    : Core(std::move(o), std::move(callbacks), os::Mode::non_blocking) {
+  for (const os::Handle handle : {listener(), bells_.handle()})  // LIM-03: it inherited too many
+    if (!os::fits_select(handle))
+      throw std::system_error(std::make_error_code(std::errc::too_many_files_open),
+                              "select cannot watch descriptor " + std::to_string(handle) + ": the limit is " +
+                                  std::to_string(FD_SETSIZE));
+}
+
+void SelectServer::accept_client() {
+  for (int i = 0; i < accepts_a_turn; ++i) {
+    const Arrival arrival(*this);
+    os::Accepted accepted = os::accept(listener(), os::Mode::non_blocking);
+    if (stopping()) return;
+    if (accepted.error) {
+      accepting_ = false;
+      return pause_accepting(accepted, now_);
+    }
+    if (!accepted.socket) break;
+    if (!os::fits_select(accepted.socket.get())) {  // FD_SET would write beyond the set
+      refuse(std::move(accepted));
+      continue;
+    }
+    Seat* seat = admit(std::move(accepted), now_);
+    if (!seat) continue;
+    open(*seat);
+    watched_.push_back(seat);
+    seat->armed = static_cast<std::uint32_t>(watched_.size());
+    for (std::uint32_t events = 0; settle(*seat, events);)
+      receive(*seat, events);
+  }
+}
+
+void SelectServer::receive(Seat& seat, std::uint32_t events) {
+  if ((events & readable) == 0 || !seat.ledger.wants_receive()) return;
+  const os::Result result = os::receive(seat.socket.get(), buffer_);
+  if (result.would_block) return;
+  if (result.error) return failed(seat, result.error);
+  if (result.bytes == 0) return seat.ledger.peer_finished(now_);
+  received(seat, Bytes(buffer_).first(result.bytes), now_);
+}
+
+/// False: the system takes no more for now.
+bool SelectServer::flush(Seat& seat) {
+  for (Bytes bytes = seat.ledger.unsent(); !bytes.empty(); bytes = seat.ledger.unsent()) {
+    const os::Result result = os::send(seat.socket.get(), bytes);
+    if (result.error) failed(seat, result.error);
+    if (result.would_block) blocked(seat, now_);
+    if (result.bytes == 0) return false;
+    sent(seat, result.bytes, now_);
+  }
+  return true;
+}
+
+/// Sends what is queued, takes the next step of an end. True: more has come; the turn goes on.
+bool SelectServer::settle(Seat& seat, std::uint32_t& events) {
+  for (int round = 0; round < rounds_a_turn && seat.ledger.wants_send(); ++round) {
+    deliver(seat);
+    if (!flush(seat)) break;
+  }
+  if (seat.ledger.next() == Step::shut_down) shut_down(seat, now_);
+  keep_time(seat, now_);
+  if (seat.ledger.next() >= Step::close) {
+    close_connection(seat);
+    return false;
+  }
+  if (release(seat, events, [] { return std::error_code{}; })) return false;  // build_sets() re-arms
+  now_ = Clock::now();
+  return true;
+}
+
+void SelectServer::close_connection(Seat& seat) {
+  watched_.back()->armed = seat.armed;
+  std::swap(watched_[seat.armed - 1], watched_.back());
+  watched_.pop_back();
+  retire(seat);
+}
+
+void SelectServer::serve(ConnectionId id, std::uint32_t events) {
+  Seat* seat = take(id, events);
+  if (!seat) return;
+  do
+    receive(*seat, events);
+  while (settle(*seat, events));
+}
+
+void SelectServer::work() {
+  while (!finished()) {
+    build_sets();
+    const auto wait = until_deadline();
+    timeval timeout{};
+    if (wait) timeout = {.tv_sec = wait->count() / 1000, .tv_usec = wait->count() % 1000 * 1000};
+    const int count =
+        ::select(highest_ + 1, &readers_, &writers_, nullptr, wait ? &timeout : nullptr);  // sleeps here
+    now_ = Clock::now();
+    if (count > 0) {  // -1 is EINTR: nothing happened
+      collect_ready();
+      if (FD_ISSET(listener(), &readers_)) accept_client();
+      if (FD_ISSET(bells_.handle(), &readers_))
+        for (const ConnectionId id : bells_.take())
+          serve(id, alarm_event);
+      for (const Ready& ready : ready_)
+        serve(ready.id, ready.events);
+    }
+    for (const ConnectionId id : expired(now_)) {
+      if (id == listener_id)
+        accepting_ = true;
+      else
+        serve(id, alarm_event);
+    }
+  }
+}
+
+void SelectServer::run() {
+  const Running running(*this);
+  work();
+}
+
+/// Asks for what each connection waits for. No other thread ever has a turn here, so their ledgers lie open.
+void SelectServer::build_sets() {
+  FD_ZERO(&readers_);
+  FD_ZERO(&writers_);
+  FD_SET(bells_.handle(), &readers_);
+  highest_ = bells_.handle();
+  if (accepting_ && !stopping()) {
+    FD_SET(listener(), &readers_);
+    highest_ = std::max(highest_, listener());
+  }
+  for (const Seat* seat : watched_) {
+    const os::Handle handle = seat->socket.get();
+    if (seat->ledger.wants_receive()) FD_SET(handle, &readers_);
+    if (seat->ledger.wants_send()) FD_SET(handle, &writers_);
+    highest_ = std::max(highest_, handle);
+  }
+}
+
+/// By id: what one of them does may end another, and a newcomer may get its descriptor. CLOSE-09
+void SelectServer::collect_ready() {
+  ready_.clear();
+  for (const Seat* seat : watched_) {
+    const os::Handle handle = seat->socket.get();
+    const std::uint32_t events =
+        (FD_ISSET(handle, &readers_) ? readable : 0) | (FD_ISSET(handle, &writers_) ? writable : 0);
+    if (events) ready_.push_back({seat->id, events});
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Server> make_server(Options options, Callbacks callbacks) {
+  return std::make_unique<SelectServer>(std::move(options), std::move(callbacks));
+}
+
+Profile profile(const Options& options) {
+  constexpr std::size_t others = 5;  // standard input, output and error, listener, bell
+  const bool limited = options.max_connections > 0 && options.max_connections < FD_SETSIZE - others;
+  return {.model = "select",
+          .ceiling = limited ? options.max_connections : FD_SETSIZE - others,
+          .set_by = limited ? "--max-connections" : "FD_SETSIZE",
+          .above = "close",
+          .threads = "1"};
+}
+
+}  // namespace ladder

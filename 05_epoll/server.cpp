@@ -1,0 +1,247 @@
+// 05: epoll with a pool of threads. The kernel keeps the list of what to watch and tells what is ready; a few
+// threads, one a core, serve all connections.
+//
+//   worker 0 ──┐                  ┌── listener                  --queue shared: one instance for all workers;
+//   worker 1 ──┼── epoll_wait ────┼── connection, one-shot      each event goes to exactly one of them
+//   worker N ──┘                  └── bell (eventfd)            --queue per-worker: one instance each
+//
+// A thread sleeps in one place: epoll_wait, in work().
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+#include <thread>
+
+#include "common/bells.h"
+#include "common/core.h"
+
+namespace ladder {
+namespace {
+
+constexpr std::size_t buffer_size = 64 * 1024;  // one a worker: an idle connection holds none
+constexpr int accepts_a_turn = 64;              // a storm of newcomers does not starve those who are here,
+constexpr int rounds_a_turn = 4;                // nor does a service that refills its queue as it empties,
+constexpr std::size_t events_a_wait = 64;  // nor a long batch: a slow callback holds up the rest of its own
+
+constexpr std::uint32_t input = EPOLLIN, output = EPOLLOUT, one_shot = EPOLLONESHOT;
+constexpr std::uint32_t always_told = EPOLLHUP | EPOLLERR;  // whether asked for or not
+constexpr std::uint32_t readable = input | always_told;
+
+// Besides connections an instance watches two; their tags are ids that no connection has.
+constexpr std::uint64_t listener_tag = 0;
+constexpr std::uint64_t bell_tag = 1;
+
+unsigned workers(const Options& options) {
+  return options.threads > 0 ? options.threads : os::cores();
+}
+
+class EpollServer final : public Core {
+ public:
+  EpollServer(Options, Callbacks);
+  void run() override;
+
+ private:
+  struct Instance {  // one for all workers, or one for each
+    os::Descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
+    Bells bells{};
+  };
+  struct Worker {
+    Instance& instance;
+    Time now{};  // read once a batch
+    std::vector<std::byte> buffer = std::vector<std::byte>(buffer_size);
+  };
+
+  void accept_client(Worker&);
+  void receive(Seat&, std::uint32_t events, Worker&);
+  bool flush(Seat&, Worker&);
+  bool settle(Seat&, std::uint32_t& events, Worker&);
+  void close_connection(Seat&);
+  void serve(ConnectionId, std::uint32_t events, Worker&);
+  void work(Instance&);
+
+  std::error_code arm(Seat&);
+  void watch(Instance&, int operation, os::Handle, std::uint32_t events, std::uint64_t tag);
+  Instance& instance_of(ConnectionId id) { return *instances_[slot_of(id) % instances_.size()]; }
+  void ring(ConnectionId id) override { instance_of(id).bells.ring(id); }
+  void wake() override;
+
+  const std::uint32_t one_shot_;  // in a shared instance, or two workers would be woken for one event
+  std::vector<std::unique_ptr<Instance>> instances_;
+};
+
+EpollServer::EpollServer(Options o, Callbacks callbacks)
+    : Core(std::move(o), std::move(callbacks), os::Mode::non_blocking),
+      one_shot_(options().queue == Queue::shared ? one_shot : 0) {
+  for (unsigned i = 0; i < (one_shot_ ? 1 : workers(options())); ++i) {
+    Instance& instance = *instances_.emplace_back(std::make_unique<Instance>());
+    if (!instance.epoll) throw std::system_error(errno, std::system_category(), "epoll_create1");
+    watch(instance, EPOLL_CTL_ADD, instance.bells.handle(), input, bell_tag);
+  }
+  watch(*instances_[0], EPOLL_CTL_ADD, listener(), input | one_shot_, listener_tag);
+}
+
+void EpollServer::accept_client(Worker& worker) {
+  for (int i = 0; i < accepts_a_turn; ++i) {
+    const Arrival arrival(*this);
+    os::Accepted accepted = os::accept(listener(), os::Mode::non_blocking);
+    if (stopping()) return watch(*instances_[0], EPOLL_CTL_DEL, listener(), 0, listener_tag);
+    if (accepted.error) {
+      watch(*instances_[0], EPOLL_CTL_MOD, listener(), 0, listener_tag);
+      return pause_accepting(accepted, worker.now);
+    }
+    if (!accepted.socket) break;
+    Seat* seat = admit(std::move(accepted), worker.now);
+    if (!seat) continue;
+    open(*seat);
+    for (std::uint32_t events = 0; settle(*seat, events, worker);)
+      receive(*seat, events, worker);
+  }
+  if (one_shot_) watch(*instances_[0], EPOLL_CTL_MOD, listener(), input | one_shot_, listener_tag);
+}
+
+void EpollServer::receive(Seat& seat, std::uint32_t events, Worker& worker) {
+  if ((events & readable) == 0) return;
+  if (!seat.ledger.wants_receive()) {
+    // Not asked for input, so this is a reset. It cannot be masked: left alone, it would spin.
+    if (events & always_told) failed(seat, std::make_error_code(std::errc::connection_reset));
+    return;
+  }
+  const os::Result result = os::receive(seat.socket.get(), worker.buffer);
+  if (result.would_block) return;
+  if (result.error) return failed(seat, result.error);
+  if (result.bytes == 0) return seat.ledger.peer_finished(worker.now);
+  received(seat, Bytes(worker.buffer).first(result.bytes), worker.now);
+}
+
+/// False: the system takes no more for now.
+bool EpollServer::flush(Seat& seat, Worker& worker) {
+  for (Bytes bytes = seat.ledger.unsent(); !bytes.empty(); bytes = seat.ledger.unsent()) {
+    const os::Result result = os::send(seat.socket.get(), bytes);
+    if (result.error) failed(seat, result.error);
+    if (result.would_block) blocked(seat, worker.now);
+    if (result.bytes == 0) return false;
+    sent(seat, result.bytes, worker.now);
+  }
+  return true;
+}
+
+/// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the turn goes on.
+bool EpollServer::settle(Seat& seat, std::uint32_t& events, Worker& worker) {
+  for (int round = 0; round < rounds_a_turn && seat.ledger.wants_send(); ++round) {
+    deliver(seat);
+    if (!flush(seat, worker)) break;
+  }
+  if (seat.ledger.next() == Step::shut_down) shut_down(seat, worker.now);
+  keep_time(seat, worker.now);
+  if (seat.ledger.next() >= Step::close) {
+    close_connection(seat);
+    return false;
+  }
+  if (release(seat, events, [&] { return arm(seat); })) return false;
+  worker.now = Clock::now();
+  return true;
+}
+
+void EpollServer::close_connection(Seat& seat) {
+  // Before the close: a descriptor that a child process holds too would go on firing.
+  if (seat.armed) watch(instance_of(seat.id), EPOLL_CTL_DEL, seat.socket.get(), 0, seat.id.value);
+  retire(seat);
+}
+
+void EpollServer::serve(ConnectionId id, std::uint32_t events, Worker& worker) {
+  Seat* seat = take(id, events);
+  if (!seat) return;
+  do
+    receive(*seat, events, worker);
+  while (settle(*seat, events, worker));
+}
+
+void EpollServer::work(Instance& instance) {
+  Worker worker{instance};
+  std::array<epoll_event, events_a_wait> events{};
+  while (!finished()) {
+    const auto wait = until_deadline();
+    const int timeout = wait ? static_cast<int>(wait->count()) : -1;
+    const int count =
+        ::epoll_wait(instance.epoll.get(), events.data(), events_a_wait, timeout);  // sleeps here
+    worker.now = Clock::now();
+    for (int i = 0; i < count; ++i) {  // -1 is EINTR: nothing happened
+      const std::uint64_t tag = events[i].data.u64;
+      if (tag == listener_tag) {
+        accept_client(worker);
+      } else if (tag == bell_tag) {
+        for (const ConnectionId id : instance.bells.take())
+          serve(id, alarm_event, worker);
+      } else {
+        serve({tag}, events[i].events, worker);
+      }
+    }
+    for (const ConnectionId id : expired(worker.now)) {
+      if (id == listener_id)
+        watch(*instances_[0], EPOLL_CTL_MOD, listener(), input | one_shot_, listener_tag);
+      else
+        ring(id);  // its own instance's workers look
+    }
+  }
+}
+
+void EpollServer::run() {
+  const Running running(*this);
+  std::vector<std::jthread> pool;
+  try {
+    for (unsigned i = 1; i < workers(options()); ++i) {
+      Instance& instance = *instances_[i % instances_.size()];
+      pool.emplace_back([this, &instance] { work(instance); });
+    }
+  } catch (const std::system_error& error) {
+    log().line("only " + std::to_string(pool.size() + 1) + " workers: " + error.what());
+    if (!one_shot_) instances_.resize(pool.size() + 1);  // no connection yet: none is theirs
+  }
+  work(*instances_[0]);
+}
+
+/// Asks for what the connection waits for. The last thing in a turn: an event may come while this call is
+/// under way.
+std::error_code EpollServer::arm(Seat& seat) {
+  const std::uint32_t mask = always_told | (seat.ledger.wants_receive() ? input : 0) |
+                             (seat.ledger.wants_send() ? output : 0) | one_shot_;
+  if (mask == seat.armed && !one_shot_) return {};
+  epoll_event event{.events = mask, .data = {.u64 = seat.id.value}};
+  const int operation = seat.armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+  if (::epoll_ctl(instance_of(seat.id).epoll.get(), operation, seat.socket.get(), &event) != 0)
+    return {errno, std::system_category()};
+  seat.armed = mask;
+  return {};
+}
+
+void EpollServer::watch(Instance& instance, int operation, os::Handle handle, std::uint32_t events,
+                        std::uint64_t tag) {
+  epoll_event event{.events = events, .data = {.u64 = tag}};
+  if (::epoll_ctl(instance.epoll.get(), operation, handle, &event) != 0)
+    throw std::system_error(errno, std::system_category(), "epoll_ctl");
+}
+
+void EpollServer::wake() {
+  // A listener that was shut down reports itself. That no connection is left must reach every worker.
+  if (finished())
+    for (const auto& instance : instances_)
+      instance->bells.ring_for_good();
+}
+
+}  // namespace
+
+std::unique_ptr<Server> make_server(Options options, Callbacks callbacks) {
+  return std::make_unique<EpollServer>(std::move(options), std::move(callbacks));
+}
+
+Profile profile(const Options& options) {
+  return {.model = "epoll",
+          .ceiling = options.max_connections ? std::optional(options.max_connections) : std::nullopt,
+          .set_by = options.max_connections ? "--max-connections" : "descriptors",
+          .above = options.max_connections ? "close" : "wait",
+          .threads = "one a core",
+          .takes_threads = true,
+          .takes_queue = true};
+}
+
+}  // namespace ladder

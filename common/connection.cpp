@@ -1,0 +1,193 @@
+#include "common/connection.h"
+
+#include <algorithm>
+
+namespace ladder {
+
+namespace {
+// What a thread's spare queue may hold on to: a receive buffer's worth.
+constexpr std::size_t spare_capacity = 64 * 1024;
+}  // namespace
+
+thread_local std::unique_ptr<Ledger::Queue> Ledger::spare_;
+
+Ledger::Queue& Ledger::queue() {
+  if (!queue_) queue_ = spare_ ? std::move(spare_) : std::make_unique<Queue>();
+  return *queue_;
+}
+
+void Ledger::drop_if_empty() {
+  if (!queue_ || !queue_->empty()) return;
+  if (queue_->front.capacity() > spare_capacity || queue_->back.capacity() > spare_capacity ||
+      queue_->kept.capacity() > 0) {
+    queue_.reset();
+    return;
+  }
+  queue_->front.clear();
+  queue_->front_sent = 0;
+  queue_->taken = queue_->acknowledged = 0;
+  queue_->blocked_since = Time::max();
+  spare_ = std::move(queue_);
+}
+
+bool Ledger::received(Bytes bytes, Time now) {
+  moved_ = now;
+  if (phase_ != Phase::open) return false;  // contract 6: read on while closing, or unread input would reset
+  if (!paused_ && !(queue_ && !queue_->kept.empty())) return true;
+  std::vector<std::byte>& kept = queue().kept;
+  kept.insert(kept.end(), bytes.begin(), bytes.end());
+  return false;
+}
+
+void Ledger::peer_finished(Time now) {
+  moved_ = now;
+  peer_finished_ = true;
+}
+
+Bytes Ledger::unsent() {
+  if (!queue_ || ended()) return {};
+  if (queue_->front_sent == queue_->front.size()) {
+    queue_->front.clear();
+    queue_->front_sent = 0;
+    std::swap(queue_->front, queue_->back);
+  }
+  return Bytes(queue_->front).subspan(queue_->front_sent);
+}
+
+std::size_t Ledger::unsent_bytes() const {
+  return queue_ && !ended() ? queue_->front.size() - queue_->front_sent + queue_->back.size() : 0;
+}
+
+void Ledger::sent(std::size_t count, Time now) {
+  moved_ = now;
+  if (!queue_ || ended()) return;
+  queue_->front_sent += count;
+  queue_->taken += count;
+  queue_->blocked_since = Time::max();
+  if (congested_ && unsent_bytes() <= options_->low_mark) {
+    congested_ = false;
+    drained_ = true;
+  }
+  drop_if_empty();
+}
+
+void Ledger::blocked(std::size_t unacknowledged, Time now) {
+  if (!queue_ || queue_->blocked_since != Time::max()) return;
+  queue_->blocked_since = now;
+  // Taken when the timer starts, or its first end would always look like progress.
+  queue_->acknowledged = queue_->taken - unacknowledged;
+}
+
+void Ledger::shut_down(bool wait, Time now) {
+  if (ended()) return;
+  phase_ = wait ? Phase::lingering : Phase::ended;
+  deadline_ = options_->close_timeout.count() > 0 ? now + options_->close_timeout : Time::max();
+}
+
+void Ledger::failed(CloseReason reason, std::error_code error, Step step) {
+  if (ended()) return;
+  if (phase_ <= Phase::closing) reason_ = reason;  // after our FIN nothing of ours is lost any more
+  error_ = error.value();
+  phase_ =
+      step == Step::reset ? Phase::reset : Phase::ended;  // the queue stays: its bytes may be with the system
+}
+
+Time Ledger::write_deadline() const {
+  if (!queue_ || queue_->blocked_since == Time::max() || options_->write_timeout.count() == 0)
+    return Time::max();
+  return queue_->blocked_since + options_->write_timeout;
+}
+
+void Ledger::expired(std::size_t unacknowledged, Time now) {
+  if (ended() || now < deadline()) return;
+  if (phase_ == Phase::lingering) {
+    phase_ = Phase::ended;
+  } else if (now >= write_deadline()) {
+    // The system reports room for writing only when about a third of its buffer is free: what counts is what
+    // the peer has acknowledged since the timer started. BP-08
+    const std::size_t acknowledged = queue_->taken - unacknowledged;
+    if (acknowledged == queue_->acknowledged) return failed(CloseReason::write_timeout, {}, Step::reset);
+    queue_->acknowledged = acknowledged;
+    queue_->blocked_since = now;
+  } else {
+    // An orderly FIN behind a truncated stream would lie to the peer.
+    failed(CloseReason::idle_timeout, {}, unsent_bytes() > 0 ? Step::reset : Step::close);
+  }
+}
+
+SendResult Ledger::send(Bytes bytes) {
+  if (phase_ != Phase::open) return SendResult::gone;
+  if (unsent_bytes() + bytes.size() > options_->hard_cap) return SendResult::full;
+  send_promised(bytes);
+  return congested_ ? SendResult::congested : SendResult::queued;
+}
+
+void Ledger::send_promised(Bytes bytes) {
+  if (phase_ != Phase::open || bytes.empty()) return;
+  std::vector<std::byte>& back = queue().back;
+  back.insert(back.end(), bytes.begin(), bytes.end());
+  if (unsent_bytes() > options_->high_mark) congested_ = true;
+}
+
+void Ledger::expire_at(Time time) {
+  if (phase_ == Phase::open) deadline_ = time;
+}
+
+void Ledger::finish(CloseReason reason) {
+  if (phase_ != Phase::open) return;
+  phase_ = Phase::closing;
+  reason_ = reason;
+  deadline_ = Time::max();
+  if (queue_) queue_->kept = {};
+  drop_if_empty();
+}
+
+bool Ledger::wants_receive() const {
+  if (peer_finished_ || ended()) return false;
+  return phase_ != Phase::open || (!paused_ && !congested_);
+}
+
+Step Ledger::next() const {
+  switch (phase_) {
+    case Phase::open:
+      return Step::serve;
+    case Phase::closing:
+      return unsent_bytes() > 0 ? Step::serve : Step::shut_down;
+    case Phase::lingering:
+      return peer_finished_ ? Step::close : Step::serve;
+    case Phase::ended:
+      return Step::close;
+    case Phase::reset:
+      return Step::reset;
+  }
+  return Step::close;
+}
+
+Due Ledger::due() const {
+  if (phase_ != Phase::open) return Due::nothing;  // after close() only on_close follows
+  const bool kept = queue_ && !queue_->kept.empty();
+  if (!paused_ && kept) return Due::receive;
+  if (!paused_ && peer_finished_ && !end_told_) return Due::end;
+  return drained_ ? Due::drained : Due::nothing;
+}
+
+std::vector<std::byte> Ledger::take_kept() {
+  std::vector<std::byte> kept;
+  if (queue_) kept.swap(queue_->kept);
+  drop_if_empty();
+  return kept;
+}
+
+void Ledger::take_due(Due due) {
+  if (due == Due::end) end_told_ = true;
+  if (due == Due::drained) drained_ = false;
+}
+
+Time Ledger::deadline() const {
+  if (ended()) return Time::max();
+  const Time earliest = std::min(deadline_, write_deadline());
+  const bool may_idle = phase_ == Phase::open && unsent_bytes() == 0 && options_->idle_timeout.count() > 0;
+  return may_idle ? std::min(earliest, moved_ + options_->idle_timeout) : earliest;
+}
+
+}  // namespace ladder

@@ -1,0 +1,114 @@
+// One connection's accounting: what has arrived, what is owed, how it ends. No I/O, no thread, no clock: the
+// model feeds it what happened, with the time, and asks what to do. Callbacks only record wishes in it.
+//
+//        fed                                           asked
+//        received  peer_finished  sent  blocked        wants_receive  wants_send  unsent
+//        shut_down  failed  expired                    next  due  deadline
+//
+//     open ──close()──▶ closing ──queue empty: FIN──▶ lingering ──peer's FIN, or close_timeout──▶ ended
+//       └─────────────── failed(), abort(), a timeout ────────────────────────────────────────▶ ended, or
+//       reset
+//
+// Who calls it holds the connection's turn (mailbox.h), so it needs no lock. tests/unit/connection_test.cpp
+// drives it through random histories against a plain model of the contract.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "common/server.h"
+
+namespace ladder {
+
+/// What the model does next for a connection: go on, send FIN, close, or close with a reset.
+enum class Step : std::uint8_t { serve, shut_down, close, reset };
+
+/// A callback that has fallen due.
+enum class Due : std::uint8_t { nothing, receive, end, drained };
+
+class Ledger {
+ public:
+  Ledger() = default;  // an empty seat's
+  /// A new connection. The options are the server's and outlive it.
+  Ledger(const Options& options, Time now) : options_(&options), moved_(now) {}
+
+  // ---- what happened -------------------------------------------------------------------------------------
+  /// Bytes came. True: hand them to on_receive now. False: they were kept (paused) or dropped (closing).
+  bool received(Bytes bytes, Time now);
+  void peer_finished(Time now);
+  /// The system took `count` bytes from the front of unsent().
+  void sent(std::size_t count, Time now);
+  /// The system would take no more; so many bytes are still unacknowledged (os::unacknowledged).
+  void blocked(std::size_t unacknowledged, Time now);
+  /// FIN was sent. With `wait` the peer's is waited for, up to the close timeout.
+  void shut_down(bool wait, Time now);
+  /// The connection is over, and why. `step` is Step::close or Step::reset.
+  void failed(CloseReason reason, std::error_code error, Step step);
+  /// deadline() has passed. `unacknowledged` shows whether the peer took something after all.
+  void expired(std::size_t unacknowledged, Time now);
+
+  // ---- what the service wishes ----------------------------------------------------------------------------
+  SendResult send(Bytes bytes);
+  /// As send, for bytes that another thread's send was promised a place for.
+  void send_promised(Bytes bytes);
+  void pause() { paused_ = true; }
+  void resume() { paused_ = false; }
+  void close() { finish(peer_finished_ ? CloseReason::peer : CloseReason::local); }
+  void abort() { failed(CloseReason::local, {}, Step::reset); }
+  void expire_at(Time time);
+  /// close(), for a reason of the server's.
+  void finish(CloseReason reason);
+
+  // ---- what to do -----------------------------------------------------------------------------------------
+  bool wants_receive() const;
+  bool wants_send() const { return unsent_bytes() > 0 || due() != Due::nothing; }
+  /// The next bytes for the system. They do not move until sent() has counted them, even as more is queued.
+  Bytes unsent();
+  std::size_t unsent_bytes() const;
+  Step next() const;
+  Due due() const;
+  /// Takes what due() promised: the kept bytes (Due::receive), or the mark that a callback was owed.
+  std::vector<std::byte> take_kept();
+  void take_due(Due due);
+  /// When expired() is to be called, or Time::max().
+  Time deadline() const;
+  bool open() const { return phase_ == Phase::open; }  ///< sends are taken
+  bool ended() const { return phase_ >= Phase::ended; }
+  CloseReason reason() const { return reason_; }
+  std::error_code error() const { return {error_, std::system_category()}; }
+
+ private:
+  enum class Phase : std::uint8_t { open, closing, lingering, ended, reset };
+
+  /// Bytes under way. It exists only while there are some, so an idle connection costs one pointer.
+  struct Queue {
+    std::vector<std::byte> front, back;  // front is with the system; back grows
+    std::size_t front_sent = 0;
+    std::vector<std::byte> kept;   // received, and not yet delivered for a pause
+    std::size_t taken = 0;         // by the system, since this queue began
+    std::size_t acknowledged = 0;  // of those, by the peer, when the write timer started (wraps below zero)
+    Time blocked_since = Time::max();  // the system would take no more; Time::max(): it takes
+    bool empty() const { return front.size() == front_sent && back.empty() && kept.empty(); }
+  };
+  Queue& queue();
+  void drop_if_empty();
+  Time write_deadline() const;
+
+  static thread_local std::unique_ptr<Queue> spare_;  // the last one that emptied: no allocation a message
+
+  const Options* options_ = nullptr;
+  std::unique_ptr<Queue> queue_;
+  Time moved_{};                 // when bytes last moved, either way
+  Time deadline_ = Time::max();  // open: the service's own; lingering: the close timeout's
+  int error_ = 0;
+  Phase phase_ = Phase::open;
+  CloseReason reason_ = CloseReason::local;
+  bool paused_ : 1 = false;     // by the service
+  bool congested_ : 1 = false;  // above the high mark, and not yet down to the low one
+  bool drained_ : 1 = false;    // on_drained is owed
+  bool peer_finished_ : 1 = false;
+  bool end_told_ : 1 = false;
+};
+
+}  // namespace ladder

@@ -1,0 +1,341 @@
+#include "common/core.h"
+
+#include <algorithm>
+#include <exception>
+
+namespace ladder {
+
+thread_local Core::Turn Core::turn_;
+
+namespace {
+constexpr Milliseconds accept_pause{50};
+}
+
+Core::Core(Options options, Callbacks callbacks, os::Mode listener_mode)
+    : options_(std::move(options)),
+      callbacks_(std::move(callbacks)),
+      log_(options_.log),
+      listener_(os::listen(options_.host, options_.port, options_.backlog, listener_mode)),
+      endpoint_(os::local_endpoint(listener_.get())) {}
+
+// ---- the handle: any thread
+// ---------------------------------------------------------------------------------
+
+Stats Core::stats() const {
+  Stats stats{.accepted = accepted_, .refused = refused_, .active = active_, .peak = peak_};
+  for (std::size_t i = 0; i < close_reasons; ++i)
+    stats.closed[i] = closed_[i];
+  stats.bytes_in = bytes_in_;
+  stats.bytes_out = bytes_out_;
+  return stats;
+}
+
+bool Core::my_turn(const Seat& seat) const {
+  return turn_.seat == &seat;
+}
+
+SendResult Core::send(ConnectionId id, Bytes bytes) {
+  Seat* seat = seats_.find(slot_of(id));
+  if (!seat) return SendResult::gone;
+  if (my_turn(*seat)) return seat->id == id ? seat->ledger.send(bytes) : SendResult::gone;
+  return post(*seat, id, {Wish::Kind::send, {bytes.begin(), bytes.end()}});
+}
+
+void Core::resume(ConnectionId id) {
+  Seat* seat = seats_.find(slot_of(id));
+  if (!seat) return;
+  if (!my_turn(*seat))
+    post(*seat, id, {Wish::Kind::resume});
+  else if (seat->id == id)
+    seat->ledger.resume();
+}
+
+void Core::close(ConnectionId id) {
+  Seat* seat = seats_.find(slot_of(id));
+  if (!seat) return;
+  if (!my_turn(*seat))
+    post(*seat, id, {Wish::Kind::close});
+  else if (seat->id == id)
+    seat->ledger.close();
+}
+
+SendResult Core::post(Seat& seat, ConnectionId id, Wish wish) {
+  std::size_t backlog = 0;
+  const auto posted =
+      seat.mailbox.post(generation_of(id), std::move(wish), options_.hard_cap, backlog,
+                        [&](std::uint32_t generation) { ring(make_id(slot_of(id), generation)); });
+  if (posted == Mailbox::Posted::gone) return SendResult::gone;
+  if (posted == Mailbox::Posted::full) return SendResult::full;
+  return backlog > options_.high_mark ? SendResult::congested : SendResult::queued;
+}
+
+void Core::sweep(Wish::Kind kind) {
+  for (std::uint32_t slot = 0; slot < seats_.used(); ++slot)
+    post(*seats_.find(slot), make_id(slot, Mailbox::any_generation), {kind});
+}
+
+void Core::advance(Stage stage) {
+  for (Stage now = stage_; now < stage && !stage_.compare_exchange_weak(now, stage);) {
+  }
+  wake();
+}
+
+bool Core::stop(Milliseconds drain) {
+  if (turn_.core == this) return false;  // contract 10: it would wait for its own callback
+  const auto empty = [this] { return present_ == 0; };
+  advance(Stage::stopping);
+  os::stop_listening(listener_.get());
+  if (drain.count() > 0) sweep(Wish::Kind::stop);
+  std::unique_lock lock(mutex_);
+  const bool drained = changed_.wait_for(lock, drain, empty);
+  if (!drained) {
+    lock.unlock();
+    advance(Stage::aborting);
+    sweep(Wish::Kind::abort);
+    lock.lock();
+    changed_.wait(lock, empty);
+  }
+  advance(Stage::finished);
+  changed_.wait(lock, [this] { return !running_; });
+  return drained;
+}
+
+Core::Running::Running(Core& core) : core_(core) {
+  const std::lock_guard lock(core_.mutex_);
+  core_.running_ = true;
+}
+
+Core::Running::~Running() {
+  const std::lock_guard lock(core_.mutex_);
+  core_.running_ = false;
+  core_.changed_.notify_all();
+}
+
+void Core::leave() {
+  if (--present_ > 0) return;
+  const std::lock_guard lock(mutex_);
+  changed_.notify_all();
+}
+
+// ---- a connection's life
+// ------------------------------------------------------------------------------------
+
+Seat* Core::admit(os::Accepted accepted, Time now) {
+  if (stopping()) return nullptr;  // as those whom the system resets in the backlog
+  const std::uint64_t active = ++active_;
+  std::optional<std::uint32_t> slot;
+  if (options_.max_connections == 0 || active <= options_.max_connections) slot = seats_.acquire();
+  if (!slot) {
+    --active_;
+    refuse(std::move(accepted));
+    return nullptr;
+  }
+  enter();
+  for (std::uint64_t peak = peak_; peak < active && !peak_.compare_exchange_weak(peak, active);) {
+  }
+  Seat& seat = *seats_.find(*slot);
+  seat.socket = std::move(accepted.socket);
+  seat.peer = accepted.peer;
+  seat.ledger = Ledger(options_, now);
+  seat.id = make_id(*slot, seat.mailbox.move_in());
+  return &seat;
+}
+
+void Core::refuse(os::Accepted accepted) {
+  accepted.socket.reset();
+  ++refused_;
+}
+
+void Core::dismiss(Seat& seat) {
+  ++refused_;
+  unseat(seat);
+}
+
+void Core::open(Seat& seat) {
+  turn_ = {this, &seat};
+  ++accepted_;
+  if (callbacks_.on_open) call(seat, callbacks_.on_open);
+  if (stopping()) begin_stop(seat);  // the sweep may have come before the seat was taken
+}
+
+Seat* Core::take(ConnectionId id, std::uint32_t& events) {
+  Seat* seat = seats_.find(slot_of(id));
+  Mail mail;
+  if (!seat || !seat->mailbox.take(generation_of(id), events, mail)) return nullptr;
+  turn_ = {this, seat};
+  events = mail.events;
+  apply(*seat, mail);
+  return seat;
+}
+
+void Core::apply(Seat& seat, Mail& mail) {
+  for (const Wish& wish : mail.wishes)
+    switch (wish.kind) {
+      case Wish::Kind::send:
+        seat.ledger.send_promised(wish.bytes);
+        break;
+      case Wish::Kind::resume:
+        seat.ledger.resume();
+        break;
+      case Wish::Kind::close:
+        seat.ledger.close();
+        break;
+      case Wish::Kind::stop:
+        begin_stop(seat);
+        break;
+      case Wish::Kind::abort:
+        seat.ledger.failed(CloseReason::stopping, {}, Step::reset);
+        break;
+    }
+}
+
+void Core::begin_stop(Seat& seat) {
+  if (stage_ >= Stage::aborting) return seat.ledger.failed(CloseReason::stopping, {}, Step::reset);
+  seat.ledger.resume();  // contract 10: what was read, and kept by a pause, is delivered
+  deliver(seat);
+  seat.ledger.finish(CloseReason::stopping);
+}
+
+void Core::retire(Seat& seat) {
+  const CloseReason reason = seat.ledger.reason();
+  if (callbacks_.on_close)
+    call(seat, [&](Connection& c) { callbacks_.on_close(c, reason, seat.ledger.error()); });
+  if (seat.ledger.next() == Step::reset) os::reset_on_close(seat.socket.get());
+  ++closed_[static_cast<std::size_t>(reason)];
+  turn_ = {};
+  unseat(seat);
+}
+
+void Core::unseat(Seat& seat) {
+  // A newcomer may have the seat as soon as its slot is free, so the socket leaves it first. It is closed
+  // last: who sees the end of this connection and comes again is counted after it.
+  const os::Descriptor socket = std::move(seat.socket);
+  const std::uint32_t slot = slot_of(seat.id);
+  seat.context.reset();
+  seat.ledger = {};
+  seat.armed = 0;
+  seat.alarm = Time::max();
+  seat.mailbox.move_out();
+  seats_.release(slot);
+  --active_;
+  leave();
+}
+
+// ---- with the turn
+// ------------------------------------------------------------------------------------------
+
+template <class Callback>
+void Core::call(Seat& seat, Callback callback) {
+  Connection connection(seat, *this, seat.id);
+  try {
+    callback(connection);
+  } catch (const std::exception& error) {  // contract 11
+    log_.line("callback for " + to_string(seat.peer) + ": " + error.what());
+    seat.ledger.failed(CloseReason::exception, {}, Step::reset);
+  } catch (...) {
+    log_.line("callback for " + to_string(seat.peer) + ": an exception of no known type");
+    seat.ledger.failed(CloseReason::exception, {}, Step::reset);
+  }
+}
+
+void Core::received(Seat& seat, Bytes bytes, Time now) {
+  bytes_in_.fetch_add(bytes.size(), std::memory_order_relaxed);
+  if (seat.ledger.received(bytes, now) && callbacks_.on_receive)
+    call(seat, [&](Connection& c) { callbacks_.on_receive(c, bytes); });
+}
+
+void Core::sent(Seat& seat, std::size_t count, Time now) {
+  bytes_out_.fetch_add(count, std::memory_order_relaxed);
+  seat.ledger.sent(count, now);
+}
+
+void Core::blocked(Seat& seat, Time now) {
+  seat.ledger.blocked(os::unacknowledged(seat.socket.get()), now);
+}
+
+void Core::failed(Seat& seat, std::error_code error) {
+  const bool reset = error == std::errc::connection_reset || error == std::errc::broken_pipe;
+  seat.ledger.failed(reset ? CloseReason::reset : CloseReason::error, error, Step::close);
+}
+
+void Core::deliver(Seat& seat) {
+  for (;;) {
+    const Due due = seat.ledger.due();
+    switch (due) {
+      case Due::nothing:
+        return;
+      case Due::receive: {
+        const std::vector<std::byte> kept = seat.ledger.take_kept();
+        if (callbacks_.on_receive) call(seat, [&](Connection& c) { callbacks_.on_receive(c, kept); });
+        break;
+      }
+      case Due::end:
+        seat.ledger.take_due(due);
+        callbacks_.on_end ? call(seat, callbacks_.on_end) : seat.ledger.close();
+        break;
+      case Due::drained:
+        seat.ledger.take_due(due);
+        if (callbacks_.on_drained) call(seat, callbacks_.on_drained);
+        break;
+    }
+  }
+}
+
+void Core::shut_down(Seat& seat, Time now) {
+  const os::Handle socket = seat.socket.get();
+  // A stop does not wait for a peer that has taken all and sends nothing: nothing of its would be lost.
+  const bool quiet = stopping() && os::unacknowledged(socket) == 0 && !os::unread(socket);
+  os::finish_sending(socket);
+  seat.ledger.shut_down(!quiet, now);
+}
+
+void Core::keep_time(Seat& seat, Time now) {
+  if (seat.alarm <= now) seat.alarm = Time::max();  // that entry has come out, or will find nothing to do
+  if (seat.ledger.deadline() <= now) seat.ledger.expired(os::unacknowledged(seat.socket.get()), now);
+  const Time deadline = seat.ledger.deadline();
+  if (deadline >= seat.alarm) return;
+  seat.alarm = deadline;
+  if (deadlines_.push(deadline, seat.id)) earlier_deadline();
+}
+
+std::optional<Milliseconds> Core::until_deadline() const {
+  const Time next = deadlines_.next();
+  if (next == Time::max()) return std::nullopt;  // the usual case reads no clock
+  const auto left = std::chrono::ceil<Milliseconds>(next - Clock::now());
+  return std::clamp(left, Milliseconds{0}, Milliseconds{std::chrono::minutes{1}});
+}
+
+void Core::pause_accepting(const os::Accepted& accepted, Time now) {
+  log_.limited("accept", now, "cannot accept: " + accepted.error.message() + "; newcomers wait");
+  if (deadlines_.push(now + accept_pause, listener_id)) earlier_deadline();
+}
+
+// ---- what a callback sees
+// -------------------------------------------------------------------------------------
+
+const Endpoint& Connection::peer() const {
+  return seat_.peer;
+}
+std::any& Connection::context() {
+  return seat_.context;
+}
+SendResult Connection::send(Bytes bytes) {
+  return seat_.ledger.send(bytes);
+}
+void Connection::pause() {
+  seat_.ledger.pause();
+}
+void Connection::resume() {
+  seat_.ledger.resume();
+}
+void Connection::close() {
+  seat_.ledger.close();
+}
+void Connection::abort() {
+  seat_.ledger.abort();
+}
+void Connection::expire_at(Time time) {
+  seat_.ledger.expire_at(time);
+}
+
+}  // namespace ladder

@@ -1,0 +1,187 @@
+// What every server does alike, whatever its model: ids, limits, the callbacks, time keeping, stop. A
+// chapter's server derives from it and adds what is the model's: the threads, the places where they sleep,
+// the system calls.
+//
+// A model's way with one connection:
+//   admit ─▶ open ─▶ release … take ─▶ received, peer_finished, sent, failed … ─▶ deliver ─▶ release …  ─▶
+//   retire
+// From open or take until release or retire the calling thread holds the connection's turn (mailbox.h).
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <vector>
+
+#include "common/connection.h"
+#include "common/deadlines.h"
+#include "common/log.h"
+#include "common/mailbox.h"
+#include "common/os.h"
+#include "common/slots.h"
+
+namespace ladder {
+
+/// All that the server knows of one connection.
+struct Seat {
+  Mailbox mailbox{};
+  os::Descriptor socket{};
+  std::uint32_t armed = 0;  // the model's: what the system has been asked to tell
+  std::atomic<std::uint32_t> changes =
+      0;  // the model's: what a thread waits on for a change of this connection
+  ConnectionId id{};
+  Time alarm = Time::max();  // the earliest entry in the deadlines that will look at this connection
+  std::any context{};
+  Endpoint peer{};
+  Ledger ledger{};
+};
+
+class Core : public Server {
+ public:
+  Core(Options options, Callbacks callbacks, os::Mode listener_mode);
+
+  Endpoint endpoint() const final { return endpoint_; }
+  Stats stats() const final;
+  SendResult send(ConnectionId, Bytes) final;
+  void resume(ConnectionId) final;
+  void close(ConnectionId) final;
+  bool stop(Milliseconds drain) final;
+
+ protected:
+  // ---- what a model must add to run()
+  // -----------------------------------------------------------------------
+  /// Something waits in this connection's mailbox: some thread of the model's is to take its turn soon.
+  /// Called by any thread, under the mailbox's lock.
+  virtual void ring(ConnectionId) = 0;
+  /// stopping() or finished() has changed: every thread of the model's is to look. Called by any thread.
+  virtual void wake() = 0;
+
+  const Options& options() const { return options_; }
+  Log& log() { return log_; }
+  os::Handle listener() const { return listener_.get(); }
+  bool stopping() const { return stage_ >= Stage::stopping; }  ///< accept no more
+  bool finished() const { return stage_ >= Stage::finished; }  ///< no connection is left: threads end
+
+  /// First in run(): a stop waits until it is gone.
+  class Running {
+   public:
+    explicit Running(Core& core);
+    ~Running();
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    Core& core_;
+  };
+
+  /// Around an accept: a connection between accept and its seat is in no count, and a stop must not miss it.
+  class Arrival {
+   public:
+    explicit Arrival(Core& core) : core_(core) { core_.enter(); }
+    ~Arrival() { core_.leave(); }
+    Arrival(const Arrival&) = delete;
+    Arrival& operator=(const Arrival&) = delete;
+
+   private:
+    Core& core_;
+  };
+
+  // ---- a connection's life
+  // ----------------------------------------------------------------------------------
+  /// Counts the newcomer and gives it a seat whose turn is held; null: a limit was met, and it has been
+  /// closed.
+  Seat* admit(os::Accepted accepted, Time now);
+  void refuse(os::Accepted accepted);  ///< closes a newcomer at once, for a limit of the model's
+  void dismiss(Seat&);                 ///< takes an admitted one's seat away before open(): also refused
+  void open(Seat&);                    ///< on_open; this thread has the turn from here
+  /// The connection's seat, with its turn and its mail's wishes done; null: gone, or another thread's turn,
+  /// which then finds `events` in its mail. `events` comes back with those that were in the mail.
+  Seat* take(ConnectionId, std::uint32_t& events);
+  /// True: the turn is free and the connection re-armed. False: the turn goes on, with the `events` that
+  /// came.
+  template <class Rearm>
+  bool release(Seat&, std::uint32_t& events, Rearm rearm);
+  /// on_close, then the seat is free and the socket closed. The turn ends with it.
+  void retire(Seat&);
+
+  // ---- with the turn
+  // ------------------------------------------------------------------------------------------
+  void received(Seat&, Bytes, Time now);
+  void sent(Seat&, std::size_t count, Time now);
+  void blocked(Seat&, Time now);        ///< the system takes no more: the write timeout runs from now
+  void failed(Seat&, std::error_code);  ///< the system reported an error of this connection
+  void deliver(Seat&);                  ///< makes the callbacks that have fallen due, each once
+  void shut_down(Seat&, Time now);      ///< Step::shut_down: FIN
+  void keep_time(Seat&, Time now);      ///< lets a passed deadline act, and notes the next one
+
+  // ---- time
+  // ---------------------------------------------------------------------------------------------------
+  /// In take(): a deadline has passed, so look at the clock. Above all events of a model's own.
+  static constexpr std::uint32_t alarm_event = 1u << 31;
+  static constexpr ConnectionId listener_id{0};
+  /// Connections to take with alarm_event. listener_id: the pause of pause_accepting is over.
+  std::vector<ConnectionId> expired(Time now) { return deadlines_.expired(now); }
+  /// How long a model may sleep, rounded up; none: until something happens.
+  std::optional<Milliseconds> until_deadline() const;
+  /// Out of descriptors or memory. The newcomers wait in the backlog; those who are here go on being served.
+  void pause_accepting(const os::Accepted&, Time now);
+  /// A new deadline is earlier than any other: for a model in which not each thread sleeps until the next
+  /// one.
+  virtual void earlier_deadline() {}
+
+ private:
+  friend class Connection;
+  enum class Stage : std::uint8_t { serving, stopping, aborting, finished };
+
+  template <class Callback>
+  void call(Seat&, Callback callback);
+  void apply(Seat&, Mail&);
+  void begin_stop(Seat&);
+  void unseat(Seat&);
+  SendResult post(Seat&, ConnectionId, Wish);
+  void advance(Stage);
+  void sweep(Wish::Kind);
+  void enter() { ++present_; }
+  void leave();
+  bool my_turn(const Seat& seat) const;
+
+  const Options options_;
+  const Callbacks callbacks_;
+  Log log_;
+  os::Descriptor listener_;
+  const Endpoint endpoint_;
+  Slots<Seat> seats_;
+  Deadlines deadlines_;
+
+  std::atomic<Stage> stage_ = Stage::serving;
+  std::atomic<std::size_t> present_ = 0;  // connections and accepts under way
+  std::mutex mutex_;                      // for the waits of stop()
+  std::condition_variable changed_;
+  bool running_ = false;
+
+  struct Turn {  // what this thread is busy with
+    const Core* core = nullptr;
+    const Seat* seat = nullptr;
+  };
+  static thread_local Turn turn_;
+
+  std::atomic<std::uint64_t> accepted_ = 0, refused_ = 0, active_ = 0, peak_ = 0, bytes_in_ = 0,
+                             bytes_out_ = 0;
+  std::array<std::atomic<std::uint64_t>, close_reasons> closed_{};
+};
+
+template <class Rearm>
+bool Core::release(Seat& seat, std::uint32_t& events, Rearm rearm) {
+  const std::size_t backlog = seat.ledger.open() ? seat.ledger.unsent_bytes() : Mailbox::takes_no_more;
+  Mail mail;
+  std::error_code error;
+  turn_ = {};  // once the turn is free, the seat may be another thread's
+  if (seat.mailbox.release(backlog, mail, error, rearm)) return true;
+  turn_ = {this, &seat};
+  events = mail.events;
+  if (error) failed(seat, error);
+  apply(seat, mail);
+  return false;
+}
+
+}  // namespace ladder

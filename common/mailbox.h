@@ -1,0 +1,126 @@
+// Whose turn a connection is. This file alone holds that protocol:
+//
+// 1. Every stimulus goes through take(), the system's events included: a wrong generation is gone; if the
+// turn is
+//    taken, the event becomes mail for its holder; else the turn is the caller's, and all mail comes with it.
+// 2. Another thread's wish is appended by post(). If the turn is free and no bell is out, the bell is rung,
+// under
+//    the lock. Ringing never takes the turn. The bell carries the id, so a late one finds nobody.
+// 3. The holder works without the lock. release() hands it new mail and leaves it the turn; without mail it
+// re-arms
+//    under the lock, and then the turn is free.
+// 4. Who ends a connection holds its turn.
+// 5. A thread holds one turn, and never waits for another's inside a callback: A→B and B→A cannot deadlock.
+//
+// So callbacks never overlap, no lock is held during one, no wish is lost, and no wake-up either.
+// tests/unit/mailbox_test.cpp walks the interleavings one by one: a stress test misses bugs here, since later
+// traffic rings again.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "common/server.h"
+
+namespace ladder {
+
+struct Wish {
+  enum class Kind : std::uint8_t { send, resume, close, stop, abort };
+  Kind kind;
+  std::vector<std::byte> bytes{};  // of a send
+};
+
+/// What came while somebody else had the turn.
+struct Mail {
+  std::uint32_t events = 0;  // the model's own bits, gathered
+  std::vector<Wish> wishes{};
+  bool empty() const { return events == 0 && wishes.empty(); }
+};
+
+class Mailbox {
+ public:
+  static constexpr std::uint32_t any_generation = 0;
+  static constexpr std::size_t takes_no_more = std::size_t(-1);  // a backlog: sends are refused
+
+  /// A new tenant, whose turn is the caller's. Returns the generation that its id carries.
+  std::uint32_t move_in() {
+    const std::lock_guard lock(mutex_);
+    taken_ = true;
+    if (++generation_ == any_generation) ++generation_;
+    lived_in_ = true;
+    return generation_;
+  }
+
+  /// The tenant leaves; its mail is dropped. The caller has the turn.
+  void move_out() {
+    std::vector<Wish> dropped;  // freed after the lock
+    const std::lock_guard lock(mutex_);
+    lived_in_ = taken_ = rung_ = false;
+    dropped.swap(mail_.wishes);
+    mail_.events = 0;
+    backlog_ = 0;
+  }
+
+  /// True: the turn is the caller's, with all mail and `events` in `mail`. False: nothing to do here.
+  bool take(std::uint32_t generation, std::uint32_t events, Mail& mail) {
+    const std::lock_guard lock(mutex_);
+    if (!lived_in_ || generation != generation_) return false;
+    if (taken_) {
+      mail_.events |= events;
+      return false;
+    }
+    taken_ = true;
+    rung_ = false;
+    mail = std::exchange(mail_, {});
+    mail.events |= events;
+    return true;
+  }
+
+  /// True: the turn is free. False: the caller keeps it, for the mail that came or because `rearm` failed.
+  /// `backlog` is the length of the send queue, or takes_no_more. `rearm` returns an error_code, and is
+  /// called under the lock.
+  template <class Rearm>
+  bool release(std::size_t backlog, Mail& mail, std::error_code& error, Rearm rearm) {
+    const std::lock_guard lock(mutex_);
+    if (!mail_.empty()) {
+      mail = std::exchange(mail_, {});
+      return false;
+    }
+    error = rearm();
+    if (error) return false;
+    backlog_ = backlog;
+    taken_ = false;
+    return true;
+  }
+
+  enum class Posted : std::uint8_t { gone, full, taken };
+  /// Leaves a wish. `cap` bounds the bytes that wait, here and in the send queue; `backlog` tells how many
+  /// do.
+  template <class Ring>
+  Posted post(std::uint32_t generation, Wish wish, std::size_t cap, std::size_t& backlog, Ring ring) {
+    const std::lock_guard lock(mutex_);
+    if (!lived_in_ || (generation != generation_ && generation != any_generation)) return Posted::gone;
+    if (wish.kind == Wish::Kind::send) {
+      if (backlog_ == takes_no_more) return Posted::gone;
+      if (backlog_ + wish.bytes.size() > cap) return Posted::full;
+      backlog = backlog_ += wish.bytes.size();
+    }
+    mail_.wishes.push_back(std::move(wish));
+    if (!taken_ && !std::exchange(rung_, true)) ring(generation_);
+    return Posted::taken;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::uint32_t generation_ = 0;
+  bool lived_in_ = false;
+  bool taken_ = false;
+  bool rung_ = false;
+  Mail mail_{};
+  std::size_t backlog_ = 0;
+};
+
+}  // namespace ladder

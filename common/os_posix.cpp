@@ -1,0 +1,294 @@
+// os.h for Linux.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+
+#include "common/os.h"
+
+namespace ladder::os {
+
+namespace {
+
+std::error_code last_error() {
+  return {errno, std::system_category()};
+}
+
+[[noreturn]] void fail(const std::string& what) {
+  throw std::system_error(last_error(), what);
+}
+
+void set(Handle socket, int level, int option, int value) {
+  if (::setsockopt(socket, level, option, &value, sizeof value) != 0) fail("setsockopt");
+}
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  sockaddr* any() { return reinterpret_cast<sockaddr*>(&storage); }
+};
+
+/// Only numeric addresses: a name could take seconds and could mean several.
+std::optional<Address> numeric_address(const std::string& host, std::uint16_t port) {
+  Address address;
+  sockaddr_in v4{};
+  sockaddr_in6 v6{};
+  if (::inet_pton(AF_INET, host.c_str(), &v4.sin_addr) == 1) {
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    std::memcpy(&address.storage, &v4, address.size = sizeof v4);
+  } else if (::inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) == 1) {
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port);
+    std::memcpy(&address.storage, &v6, address.size = sizeof v6);
+  } else {
+    return std::nullopt;
+  }
+  return address;
+}
+
+Endpoint to_endpoint(const Address& address) {
+  Endpoint endpoint;
+  if (address.storage.ss_family == AF_INET6) {
+    sockaddr_in6 v6{};
+    std::memcpy(&v6, &address.storage, sizeof v6);
+    std::memcpy(endpoint.address.data(), &v6.sin6_addr, 16);
+    endpoint.scope = v6.sin6_scope_id;
+    endpoint.port = ntohs(v6.sin6_port);
+    endpoint.v6 = true;
+  } else {
+    sockaddr_in v4{};
+    std::memcpy(&v4, &address.storage, sizeof v4);
+    std::memcpy(endpoint.address.data(), &v4.sin_addr, 4);
+    endpoint.port = ntohs(v4.sin_port);
+  }
+  return endpoint;
+}
+
+Result to_result(ssize_t count) {
+  if (count >= 0) return {.bytes = static_cast<std::size_t>(count)};
+  if (errno == EAGAIN || errno == EWOULDBLOCK) return {.would_block = true};
+  return {.error = last_error()};
+}
+
+Result send_with(Handle socket, Bytes bytes, int flags) {
+  for (;;) {
+    const ssize_t count = ::send(socket, bytes.data(), bytes.size(), flags | MSG_NOSIGNAL);
+    if (count >= 0 || errno != EINTR) return to_result(count);
+  }
+}
+
+}  // namespace
+
+void Descriptor::reset() {
+  // close(2): after EINTR the descriptor is gone on Linux; to close again could hit another's.
+  if (handle_ != no_handle) ::close(std::exchange(handle_, no_handle));
+}
+
+bool is_numeric_address(const std::string& host) {
+  return numeric_address(host, 0).has_value();
+}
+
+Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode mode) {
+  std::optional<Address> address = numeric_address(host, port);
+  const std::string where =
+      (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + std::to_string(port);
+  if (!address)
+    throw std::system_error(std::make_error_code(std::errc::invalid_argument), "address " + where);
+  const int flags = SOCK_STREAM | SOCK_CLOEXEC | (mode == Mode::non_blocking ? SOCK_NONBLOCK : 0);
+  Descriptor socket(::socket(address->storage.ss_family, flags, 0));
+  if (!socket) fail("socket");
+  // Without it, bind fails for a minute after a restart: connections that we closed first are in TIME_WAIT.
+  // LIFE-03
+  set(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  // Replies are written whole, so Nagle's delay would only hold them back. Accepted sockets inherit it on
+  // Linux.
+  set(socket.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+  if (address->storage.ss_family == AF_INET6) set(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  if (::bind(socket.get(), address->any(), address->size) != 0) fail("bind " + where);
+  if (::listen(socket.get(), backlog > 0 ? backlog : SOMAXCONN) != 0) fail("listen " + where);
+  return socket;
+}
+
+Endpoint local_endpoint(Handle socket) {
+  Address address;
+  if (::getsockname(socket, address.any(), &address.size) != 0) fail("getsockname");
+  return to_endpoint(address);
+}
+
+Accepted accept(Handle listener, Mode mode) {
+  for (;;) {
+    Address peer;
+    const int flags = SOCK_CLOEXEC | (mode == Mode::non_blocking ? SOCK_NONBLOCK : 0);
+    Descriptor socket(::accept4(listener, peer.any(), &peer.size, flags));
+    if (socket) return {.socket = std::move(socket), .peer = to_endpoint(peer)};
+    switch (errno) {
+      case EAGAIN:
+        return {};
+      // accept(2): a connection that died in the backlog, or an error that waited on it. It concerns that one
+      // only.
+      case EINTR:
+      case ECONNABORTED:
+      case EPROTO:
+      case EPERM:
+      case ENETDOWN:
+      case ENOPROTOOPT:
+      case EHOSTDOWN:
+      case ENONET:
+      case EHOSTUNREACH:
+      case EOPNOTSUPP:
+      case ENETUNREACH:
+      case ETIMEDOUT:
+        continue;
+      default:
+        return {.error = last_error()};  // EMFILE, ENFILE, ENOBUFS, ENOMEM
+    }
+  }
+}
+
+void stop_listening(Handle listener) {
+  ::shutdown(listener, SHUT_RDWR);
+}
+
+Result receive(Handle socket, std::span<std::byte> into) {
+  for (;;) {
+    const ssize_t count = ::recv(socket, into.data(), into.size(), 0);
+    if (count >= 0 || errno != EINTR) return to_result(count);
+  }
+}
+
+Result send(Handle socket, Bytes bytes) {
+  return send_with(socket, bytes, 0);
+}
+Result send_now(Handle socket, Bytes bytes) {
+  return send_with(socket, bytes, MSG_DONTWAIT);
+}
+
+// shutdown(2) fails only if the peer has reset the connection meanwhile, which the next call on it reports.
+void finish_sending(Handle socket) {
+  ::shutdown(socket, SHUT_WR);
+}
+void wake_receiver(Handle socket) {
+  ::shutdown(socket, SHUT_RD);
+}
+void wake_sender(Handle socket) {
+  ::shutdown(socket, SHUT_WR);
+}
+
+void reset_on_close(Handle socket) {
+  const linger now{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &now, sizeof now);  // cannot fail on a TCP socket of ours
+}
+
+std::size_t unacknowledged(Handle socket) {
+  int bytes = 0;
+  return ::ioctl(socket, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
+}
+
+bool unread(Handle socket) {
+  int bytes = 0;
+  return ::ioctl(socket, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+std::error_code pending_error(Handle socket) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return last_error();
+  return {error, std::system_category()};
+}
+
+Bell::Bell() : descriptor_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (!descriptor_) fail("eventfd");
+}
+
+void Bell::ring() noexcept {
+  const std::uint64_t one = 1;
+  // It fails only if the counter is full, and then it is readable anyway.
+  [[maybe_unused]] const ssize_t count = ::write(descriptor_.get(), &one, sizeof one);
+}
+
+void Bell::quiet() noexcept {
+  std::uint64_t rung = 0;
+  [[maybe_unused]] const ssize_t count =
+      ::read(descriptor_.get(), &rung, sizeof rung);  // EAGAIN: it was quiet
+}
+
+bool fits_select(Handle handle) {
+  return handle < FD_SETSIZE;
+}
+
+unsigned cores() {
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+std::uint64_t process_id() {
+  return static_cast<std::uint64_t>(::getpid());
+}
+bool is_terminal_output() {
+  return ::isatty(STDOUT_FILENO) == 1;
+}
+
+void write_log_line(std::string_view line) noexcept {
+  // LIFE-07: a pipe that nobody reads is full one day. With room for PIPE_BUF a write neither sleeps nor
+  // mixes with another thread's (pipe(7)).
+  std::array<char, 1024> text{};
+  const std::size_t size = std::min(line.size(), text.size() - 1);
+  std::memcpy(text.data(), line.data(), size);
+  text[size] = '\n';
+  pollfd watch{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+  if (::poll(&watch, 1, 0) != 1 || (watch.revents & POLLOUT) == 0) return;
+  [[maybe_unused]] const ssize_t count =
+      ::write(STDERR_FILENO, text.data(), size + 1);  // nobody left to tell
+}
+
+void prepare_process() {
+  for (int descriptor = 0; descriptor <= 2; ++descriptor)
+    if (::fcntl(descriptor, F_GETFD) == -1 && ::open("/dev/null", O_RDWR) != descriptor)
+      fail("open /dev/null");
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  if (::sigaction(SIGPIPE, &ignore, nullptr) != 0) fail("sigaction");
+  sigset_t ends;
+  ::sigemptyset(&ends);
+  ::sigaddset(&ends, SIGINT);
+  ::sigaddset(&ends, SIGTERM);
+  if (const int error = ::pthread_sigmask(SIG_BLOCK, &ends, nullptr); error != 0)
+    throw std::system_error(error, std::system_category(), "pthread_sigmask");
+}
+
+void wait_for_stop_signal() {
+  sigset_t ends;
+  ::sigemptyset(&ends);
+  ::sigaddset(&ends, SIGINT);
+  ::sigaddset(&ends, SIGTERM);
+  int signal = 0;
+  while (::sigwait(&ends, &signal) != 0) {
+  }
+}
+
+void exit_at_once(int status) noexcept {
+  ::_exit(status);
+}
+
+}  // namespace ladder::os
+
+std::string ladder::host_of(const Endpoint& endpoint) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  ::inet_ntop(endpoint.v6 ? AF_INET6 : AF_INET, endpoint.address.data(), text.data(), text.size());
+  return text.data();
+}

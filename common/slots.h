@@ -1,0 +1,74 @@
+// From id to record: records that never move, found by slot without a lock.
+//
+// A ConnectionId is the slot in its low 32 bits and the slot's generation in its high ones. The generation
+// lives in the record, under the record's own lock (mailbox.h): whoever finds a record asks there whether it
+// is still the one that the id means.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "common/server.h"
+
+namespace ladder {
+
+inline std::uint32_t slot_of(ConnectionId id) {
+  return static_cast<std::uint32_t>(id.value);
+}
+inline std::uint32_t generation_of(ConnectionId id) {
+  return static_cast<std::uint32_t>(id.value >> 32);
+}
+inline ConnectionId make_id(std::uint32_t slot, std::uint32_t generation) {
+  return {std::uint64_t{generation} << 32 | slot};
+}
+
+template <class Record>
+class Slots {
+ public:
+  static constexpr std::uint32_t capacity = 1u << 20;
+
+  /// A slot that nobody has; none if all are taken. Throws std::bad_alloc.
+  std::optional<std::uint32_t> acquire() {
+    const std::lock_guard lock(mutex_);
+    if (!free_.empty()) {
+      const std::uint32_t slot = free_.back();
+      free_.pop_back();
+      return slot;
+    }
+    const std::uint32_t slot = used_;
+    if (slot == capacity) return std::nullopt;
+    if (slot % chunk == 0) {
+      free_.reserve(slot + chunk);  // so that release never has to allocate
+      chunks_.push_back(std::make_unique<Record[]>(chunk));
+      table_[slot / chunk] = chunks_.back().get();
+    }
+    used_ = slot + 1;
+    return slot;
+  }
+
+  void release(std::uint32_t slot) noexcept {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(slot);
+  }
+
+  /// The record of a slot below used(); null for one that never was.
+  Record* find(std::uint32_t slot) {
+    return slot < used_ ? &table_[slot / chunk].load()[slot % chunk] : nullptr;
+  }
+  std::uint32_t used() const { return used_; }  ///< only grows
+
+ private:
+  static constexpr std::uint32_t chunk = 256;
+  std::mutex mutex_;
+  std::vector<std::uint32_t> free_;
+  std::vector<std::unique_ptr<Record[]>> chunks_;
+  std::array<std::atomic<Record*>, capacity / chunk> table_{};
+  std::atomic<std::uint32_t> used_ = 0;
+};
+
+}  // namespace ladder

@@ -47,7 +47,7 @@ struct Socket {  // owns a descriptor
 
 // The next of the backlog. No descriptor: it was gone again, or descriptors ran out; no reason to end.
 Socket accept_client(const Socket& listener) {
-  Socket client(accept(listener.fd, nullptr, nullptr));  // SLEEPS until somebody connects
+  Socket client(accept(listener.fd, nullptr, nullptr));  // sleeps here, until somebody connects
   if (client.fd < 0 && errno != EINTR && errno != ECONNABORTED) {
     std::cerr << "accept: " << std::strerror(errno) << '\n';
     std::this_thread::sleep_for(std::chrono::milliseconds(100));  // LIM-02: to retry at once would spin
@@ -58,7 +58,7 @@ Socket accept_client(const Socket& listener) {
 // How many bytes came. 0: the peer's FIN, or this connection is broken; either way no more will come.
 std::size_t receive(const Socket& client, std::span<char> into) {
   while (true) {
-    const ssize_t n = recv(client.fd, into.data(), into.size(), 0);  // SLEEPS until the peer speaks
+    const ssize_t n = recv(client.fd, into.data(), into.size(), 0);  // sleeps here, until it speaks
     if (n >= 0) return n;
     if (errno != EINTR) return 0;
   }
@@ -67,8 +67,8 @@ std::size_t receive(const Socket& client, std::span<char> into) {
 // send may take less than it is given. False: the connection is broken.
 bool send_all(const Socket& client, std::span<const char> bytes) {
   while (!bytes.empty()) {
-    // SLEEPS until there is room: for ever with a peer that never reads (BP-02)
-    const ssize_t n = send(client.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    // BP-02: until there is room, and for ever with a peer that never reads
+    const ssize_t n = send(client.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);  // sleeps here
     if (n < 0 && errno != EINTR) return false;
     if (n > 0) bytes = bytes.subspan(n);
   }

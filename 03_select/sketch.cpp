@@ -92,7 +92,7 @@ void run(const Socket& listener) {
       FD_SET(fd, client.pending.empty() ? &readable : &writable);  // one of the two
       highest = std::max(highest, fd);
     }
-    const int ready = select(highest + 1, &readable, &writable, nullptr, nullptr);  // SLEEPS for all
+    const int ready = select(highest + 1, &readable, &writable, nullptr, nullptr);  // sleeps here, for all
     if (ready < 0 && errno == EINTR) continue;
     if (ready < 0) fail("select");
     for (auto next = clients.begin(); next != clients.end();) {

@@ -92,7 +92,7 @@ void run(const Socket& listener) {
   Clients clients;
   std::array<epoll_event, 64> events;
   while (true) {
-    const int ready = epoll_wait(poller.fd, events.data(), events.size(), -1);  // SLEEPS for all
+    const int ready = epoll_wait(poller.fd, events.data(), events.size(), -1);  // sleeps here, for all
     if (ready < 0 && errno != EINTR) fail("epoll_wait");
     for (int i = 0; i < ready; ++i) {
       const int fd = events[i].data.fd;

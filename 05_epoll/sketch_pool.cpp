@@ -92,7 +92,7 @@ void close_connection(std::unique_ptr<Client>) {}  // ~Socket sends a FIN: after
 void work(const Socket& poller, const Socket& listener) {
   while (true) {
     epoll_event event;  // one at a time: the rest of a batch would wait for its first
-    while (epoll_wait(poller.fd, &event, 1, -1) < 0)  // SLEEPS for all
+    while (epoll_wait(poller.fd, &event, 1, -1) < 0)  // sleeps here, for all
       if (errno != EINTR) fail("epoll_wait");
     auto* const client = static_cast<Client*>(event.data.ptr);
     if (!client) {

@@ -21,10 +21,9 @@ constexpr int rounds_a_turn = 4;  // a service that refills its queue as it empt
 
 constexpr std::uint32_t writing = 1;  // Seat::armed: a writer is at work, and it alone sends
 
-class ThreadServer final : public Core {
+class Model final : public Core {
  public:
-  ThreadServer(Options o, Callbacks callbacks)
-      : Core(std::move(o), std::move(callbacks), os::Mode::blocking) {}
+  Model(Options o, Callbacks callbacks) : Core(std::move(o), std::move(callbacks), os::Mode::blocking) {}
   void run() override;
 
  private:
@@ -53,7 +52,7 @@ class ThreadServer final : public Core {
   bool accepting_ = true;
 };
 
-Seat* ThreadServer::accept_client() {
+Seat* Model::accept_client() {
   {
     std::unique_lock lock(mutex_);
     told_.wait(lock, [this] { return accepting_ || stopping(); });
@@ -70,7 +69,7 @@ Seat* ThreadServer::accept_client() {
 }
 
 /// One receive, which may take for ever; then the turn is this thread's.
-void ThreadServer::receive(Seat& seat) {
+void Model::receive(Seat& seat) {
   std::array<std::byte, buffer_size> buffer;
   const os::Result result = os::receive(seat.socket.get(), buffer);  // sleeps here
   take_turn(seat);
@@ -80,7 +79,7 @@ void ThreadServer::receive(Seat& seat) {
 }
 
 /// False: the system takes no more for now, or a writer is at it.
-bool ThreadServer::flush(Seat& seat, Time now) {
+bool Model::flush(Seat& seat, Time now) {
   if (seat.armed == writing) return false;
   for (Bytes bytes = seat.ledger.unsent(); !bytes.empty(); bytes = seat.ledger.unsent()) {
     const os::Result result = os::send_now(seat.socket.get(), bytes);
@@ -94,7 +93,7 @@ bool ThreadServer::flush(Seat& seat, Time now) {
 
 /// Sends what can be sent at once, takes the next step of an end, and gives the turn back. Only the
 /// connection's reader closes it: no descriptor is closed under the feet of a thread that sleeps on it.
-ThreadServer::Next ThreadServer::settle(Seat& seat, bool reader) {
+Model::Next Model::settle(Seat& seat, bool reader) {
   for (;;) {
     const Time now = Clock::now();
     for (int round = 0; round < rounds_a_turn && seat.ledger.wants_send(); ++round) {
@@ -118,12 +117,12 @@ ThreadServer::Next ThreadServer::settle(Seat& seat, bool reader) {
   }
 }
 
-void ThreadServer::close_connection(Seat& seat) {
+void Model::close_connection(Seat& seat) {
   retire(seat);
 }
 
 /// A connection's reader, from beginning to end.
-void ThreadServer::serve_client(Seat& seat) {
+void Model::serve_client(Seat& seat) {
   open(seat);
   for (;;) {
     const std::uint32_t seen = seat.changes + 1;  // settle() gives the turn back, and counts that as one
@@ -143,7 +142,7 @@ void ThreadServer::serve_client(Seat& seat) {
 
 /// The second thread of a connection, while a send has to wait: so its reader goes on reading, and no other
 /// connection waits for this one's peer.
-void ThreadServer::write_rest(Seat& seat) {
+void Model::write_rest(Seat& seat) {
   take_turn(seat);
   for (;;) {
     deliver(seat);
@@ -163,7 +162,7 @@ void ThreadServer::write_rest(Seat& seat) {
 
 /// One thread for all connections: it looks at the clock, and hands in what other threads wish. It never
 /// waits for a peer.
-void ThreadServer::keep() {
+void Model::keep() {
   while (!finished()) {
     std::vector<ConnectionId> ids;
     {
@@ -186,7 +185,7 @@ void ThreadServer::keep() {
   }
 }
 
-void ThreadServer::run() {
+void Model::run() {
   const Running running(*this);
   const std::jthread keeper([this] { keep(); });
   while (!stopping()) {
@@ -203,7 +202,7 @@ void ThreadServer::run() {
 }
 
 /// The turn, even if it must be waited for: this thread has nothing else to do.
-void ThreadServer::take_turn(Seat& seat) {
+void Model::take_turn(Seat& seat) {
   for (;;) {
     const std::uint32_t seen = seat.changes;
     std::uint32_t events = 0;
@@ -212,7 +211,7 @@ void ThreadServer::take_turn(Seat& seat) {
   }
 }
 
-bool ThreadServer::release_turn(Seat& seat) {
+bool Model::release_turn(Seat& seat) {
   std::uint32_t events = 0;
   return release(seat, events, [&] {
     ++seat.changes;
@@ -221,7 +220,7 @@ bool ThreadServer::release_turn(Seat& seat) {
   });
 }
 
-void ThreadServer::start_writer(Seat& seat) {
+void Model::start_writer(Seat& seat) {
   seat.armed = writing;
   try {
     crew_.start([this, &seat] { write_rest(seat); });
@@ -231,13 +230,13 @@ void ThreadServer::start_writer(Seat& seat) {
   }
 }
 
-void ThreadServer::ring(ConnectionId id) {
+void Model::ring(ConnectionId id) {
   const std::lock_guard lock(mutex_);
   rung_.push_back(id);
   told_.notify_all();
 }
 
-void ThreadServer::wake() {
+void Model::wake() {
   const std::lock_guard lock(mutex_);
   told_.notify_all();
 }
@@ -245,7 +244,7 @@ void ThreadServer::wake() {
 }  // namespace
 
 std::unique_ptr<Server> make_server(Options options, Callbacks callbacks) {
-  return std::make_unique<ThreadServer>(std::move(options), std::move(callbacks));
+  return std::make_unique<Model>(std::move(options), std::move(callbacks));
 }
 
 Profile profile(const Options& options) {

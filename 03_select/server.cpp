@@ -22,18 +22,23 @@ constexpr int rounds_a_turn = 4;                // nor does a service that refil
 constexpr std::uint32_t readable = 1;
 constexpr std::uint32_t writable = 2;
 
-class SelectServer final : public Core {
+class Model final : public Core {
  public:
-  SelectServer(Options, Callbacks);
+  Model(Options, Callbacks);
   void run() override;
 
  private:
-  void accept_client();
-  void receive(Seat&, std::uint32_t events);
-  bool flush(Seat&);
-  bool settle(Seat&, std::uint32_t& events);
+  struct Worker {
+    Time now{};  // read once a turn
+    std::vector<std::byte> buffer = std::vector<std::byte>(buffer_size);
+  };
+
+  void accept_client(Worker&);
+  void receive(Seat&, std::uint32_t events, Worker&);
+  bool flush(Seat&, Worker&);
+  bool settle(Seat&, std::uint32_t& events, Worker&);
   void close_connection(Seat&);
-  void serve(ConnectionId, std::uint32_t events);
+  void serve(ConnectionId, std::uint32_t events, Worker&);
   void work();
 
   void build_sets();
@@ -43,8 +48,6 @@ class SelectServer final : public Core {
     if (finished()) bells_.ring_for_good();  // of a stop, the listener tells
   }
 
-  Time now_{};  // read once a turn
-  std::vector<std::byte> buffer_ = std::vector<std::byte>(buffer_size);
   Bells bells_;
   bool accepting_ = true;
   std::vector<Seat*> watched_;  // Seat::armed is the place in here, from 1
@@ -57,7 +60,7 @@ class SelectServer final : public Core {
   std::vector<Ready> ready_;
 };
 
-SelectServer::SelectServer(Options o, Callbacks callbacks)
+Model::Model(Options o, Callbacks callbacks)
     : Core(std::move(o), std::move(callbacks), os::Mode::non_blocking) {
   for (const os::Handle handle : {listener(), bells_.handle()})  // LIM-03: it inherited too many
     if (!os::fits_select(handle))
@@ -66,84 +69,85 @@ SelectServer::SelectServer(Options o, Callbacks callbacks)
                                   std::to_string(FD_SETSIZE));
 }
 
-void SelectServer::accept_client() {
+void Model::accept_client(Worker& worker) {
   for (int i = 0; i < accepts_a_turn; ++i) {
     const Arrival arrival(*this);
     os::Accepted accepted = os::accept(listener(), os::Mode::non_blocking);
     if (stopping()) return;
     if (accepted.error) {
       accepting_ = false;
-      return pause_accepting(accepted, now_);
+      return pause_accepting(accepted, worker.now);
     }
     if (!accepted.socket) break;
     if (!os::fits_select(accepted.socket.get())) {  // FD_SET would write beyond the set
       refuse(std::move(accepted));
       continue;
     }
-    Seat* seat = admit(std::move(accepted), now_);
+    Seat* seat = admit(std::move(accepted), worker.now);
     if (!seat) continue;
     open(*seat);
     watched_.push_back(seat);
     seat->armed = static_cast<std::uint32_t>(watched_.size());
-    for (std::uint32_t events = 0; settle(*seat, events);)
-      receive(*seat, events);
+    for (std::uint32_t events = 0; settle(*seat, events, worker);)
+      receive(*seat, events, worker);
   }
 }
 
-void SelectServer::receive(Seat& seat, std::uint32_t events) {
+void Model::receive(Seat& seat, std::uint32_t events, Worker& worker) {
   if ((events & readable) == 0 || !seat.ledger.wants_receive()) return;
-  const os::Result result = os::receive(seat.socket.get(), buffer_);
+  const os::Result result = os::receive(seat.socket.get(), worker.buffer);
   if (result.would_block) return;
   if (result.error) return failed(seat, result.error);
-  if (result.bytes == 0) return seat.ledger.peer_finished(now_);
-  received(seat, Bytes(buffer_).first(result.bytes), now_);
+  if (result.bytes == 0) return seat.ledger.peer_finished(worker.now);
+  received(seat, Bytes(worker.buffer).first(result.bytes), worker.now);
 }
 
 /// False: the system takes no more for now.
-bool SelectServer::flush(Seat& seat) {
+bool Model::flush(Seat& seat, Worker& worker) {
   for (Bytes bytes = seat.ledger.unsent(); !bytes.empty(); bytes = seat.ledger.unsent()) {
     const os::Result result = os::send(seat.socket.get(), bytes);
     if (result.error) failed(seat, result.error);
-    if (result.would_block) blocked(seat, now_);
+    if (result.would_block) blocked(seat, worker.now);
     if (result.bytes == 0) return false;
-    sent(seat, result.bytes, now_);
+    sent(seat, result.bytes, worker.now);
   }
   return true;
 }
 
 /// Sends what is queued, takes the next step of an end. True: more has come; the turn goes on.
-bool SelectServer::settle(Seat& seat, std::uint32_t& events) {
+bool Model::settle(Seat& seat, std::uint32_t& events, Worker& worker) {
   for (int round = 0; round < rounds_a_turn && seat.ledger.wants_send(); ++round) {
     deliver(seat);
-    if (!flush(seat)) break;
+    if (!flush(seat, worker)) break;
   }
-  if (seat.ledger.next() == Step::shut_down) shut_down(seat, now_);
-  keep_time(seat, now_);
+  if (seat.ledger.next() == Step::shut_down) shut_down(seat, worker.now);
+  keep_time(seat, worker.now);
   if (seat.ledger.next() >= Step::close) {
     close_connection(seat);
     return false;
   }
   if (release(seat, events, [] { return std::error_code{}; })) return false;  // build_sets() re-arms
-  now_ = Clock::now();
+  worker.now = Clock::now();
   return true;
 }
 
-void SelectServer::close_connection(Seat& seat) {
+void Model::close_connection(Seat& seat) {
   watched_.back()->armed = seat.armed;
   std::swap(watched_[seat.armed - 1], watched_.back());
   watched_.pop_back();
   retire(seat);
 }
 
-void SelectServer::serve(ConnectionId id, std::uint32_t events) {
+void Model::serve(ConnectionId id, std::uint32_t events, Worker& worker) {
   Seat* seat = take(id, events);
   if (!seat) return;
   do
-    receive(*seat, events);
-  while (settle(*seat, events));
+    receive(*seat, events, worker);
+  while (settle(*seat, events, worker));
 }
 
-void SelectServer::work() {
+void Model::work() {
+  Worker worker;
   while (!finished()) {
     build_sets();
     const auto wait = until_deadline();
@@ -151,32 +155,32 @@ void SelectServer::work() {
     if (wait) timeout = {.tv_sec = wait->count() / 1000, .tv_usec = wait->count() % 1000 * 1000};
     const int count =
         ::select(highest_ + 1, &readers_, &writers_, nullptr, wait ? &timeout : nullptr);  // sleeps here
-    now_ = Clock::now();
+    worker.now = Clock::now();
     if (count > 0) {  // -1 is EINTR: nothing happened
       collect_ready();
-      if (FD_ISSET(listener(), &readers_)) accept_client();
+      if (FD_ISSET(listener(), &readers_)) accept_client(worker);
       if (FD_ISSET(bells_.handle(), &readers_))
         for (const ConnectionId id : bells_.take())
-          serve(id, alarm_event);
+          serve(id, alarm_event, worker);
       for (const Ready& ready : ready_)
-        serve(ready.id, ready.events);
+        serve(ready.id, ready.events, worker);
     }
-    for (const ConnectionId id : expired(now_)) {
+    for (const ConnectionId id : expired(worker.now)) {
       if (id == listener_id)
         accepting_ = true;
       else
-        serve(id, alarm_event);
+        serve(id, alarm_event, worker);
     }
   }
 }
 
-void SelectServer::run() {
+void Model::run() {
   const Running running(*this);
   work();
 }
 
 /// Asks for what each connection waits for. No other thread ever has a turn here, so their ledgers lie open.
-void SelectServer::build_sets() {
+void Model::build_sets() {
   FD_ZERO(&readers_);
   FD_ZERO(&writers_);
   FD_SET(bells_.handle(), &readers_);
@@ -194,7 +198,7 @@ void SelectServer::build_sets() {
 }
 
 /// By id: what one of them does may end another, and a newcomer may get its descriptor. CLOSE-09
-void SelectServer::collect_ready() {
+void Model::collect_ready() {
   ready_.clear();
   for (const Seat* seat : watched_) {
     const os::Handle handle = seat->socket.get();
@@ -207,7 +211,7 @@ void SelectServer::collect_ready() {
 }  // namespace
 
 std::unique_ptr<Server> make_server(Options options, Callbacks callbacks) {
-  return std::make_unique<SelectServer>(std::move(options), std::move(callbacks));
+  return std::make_unique<Model>(std::move(options), std::move(callbacks));
 }
 
 Profile profile(const Options& options) {

@@ -35,9 +35,9 @@ unsigned workers(const Options& options) {
   return options.threads > 0 ? options.threads : os::cores();
 }
 
-class EpollServer final : public Core {
+class Model final : public Core {
  public:
-  EpollServer(Options, Callbacks);
+  Model(Options, Callbacks);
   void run() override;
 
  private:
@@ -69,7 +69,7 @@ class EpollServer final : public Core {
   std::vector<std::unique_ptr<Instance>> instances_;
 };
 
-EpollServer::EpollServer(Options o, Callbacks callbacks)
+Model::Model(Options o, Callbacks callbacks)
     : Core(std::move(o), std::move(callbacks), os::Mode::non_blocking),
       one_shot_(options().queue == Queue::shared ? one_shot : 0) {
   for (unsigned i = 0; i < (one_shot_ ? 1 : workers(options())); ++i) {
@@ -80,7 +80,7 @@ EpollServer::EpollServer(Options o, Callbacks callbacks)
   watch(*instances_[0], EPOLL_CTL_ADD, listener(), input | one_shot_, listener_tag);
 }
 
-void EpollServer::accept_client(Worker& worker) {
+void Model::accept_client(Worker& worker) {
   for (int i = 0; i < accepts_a_turn; ++i) {
     const Arrival arrival(*this);
     os::Accepted accepted = os::accept(listener(), os::Mode::non_blocking);
@@ -99,7 +99,7 @@ void EpollServer::accept_client(Worker& worker) {
   if (one_shot_) watch(*instances_[0], EPOLL_CTL_MOD, listener(), input | one_shot_, listener_tag);
 }
 
-void EpollServer::receive(Seat& seat, std::uint32_t events, Worker& worker) {
+void Model::receive(Seat& seat, std::uint32_t events, Worker& worker) {
   if ((events & readable) == 0) return;
   if (!seat.ledger.wants_receive()) {
     // Not asked for input, so this is a reset. It cannot be masked: left alone, it would spin.
@@ -114,7 +114,7 @@ void EpollServer::receive(Seat& seat, std::uint32_t events, Worker& worker) {
 }
 
 /// False: the system takes no more for now.
-bool EpollServer::flush(Seat& seat, Worker& worker) {
+bool Model::flush(Seat& seat, Worker& worker) {
   for (Bytes bytes = seat.ledger.unsent(); !bytes.empty(); bytes = seat.ledger.unsent()) {
     const os::Result result = os::send(seat.socket.get(), bytes);
     if (result.error) failed(seat, result.error);
@@ -126,7 +126,7 @@ bool EpollServer::flush(Seat& seat, Worker& worker) {
 }
 
 /// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the turn goes on.
-bool EpollServer::settle(Seat& seat, std::uint32_t& events, Worker& worker) {
+bool Model::settle(Seat& seat, std::uint32_t& events, Worker& worker) {
   for (int round = 0; round < rounds_a_turn && seat.ledger.wants_send(); ++round) {
     deliver(seat);
     if (!flush(seat, worker)) break;
@@ -142,13 +142,13 @@ bool EpollServer::settle(Seat& seat, std::uint32_t& events, Worker& worker) {
   return true;
 }
 
-void EpollServer::close_connection(Seat& seat) {
+void Model::close_connection(Seat& seat) {
   // Before the close: a descriptor that a child process holds too would go on firing.
   if (seat.armed) watch(instance_of(seat.id), EPOLL_CTL_DEL, seat.socket.get(), 0, seat.id.value);
   retire(seat);
 }
 
-void EpollServer::serve(ConnectionId id, std::uint32_t events, Worker& worker) {
+void Model::serve(ConnectionId id, std::uint32_t events, Worker& worker) {
   Seat* seat = take(id, events);
   if (!seat) return;
   do
@@ -156,7 +156,7 @@ void EpollServer::serve(ConnectionId id, std::uint32_t events, Worker& worker) {
   while (settle(*seat, events, worker));
 }
 
-void EpollServer::work(Instance& instance) {
+void Model::work(Instance& instance) {
   Worker worker{instance};
   std::array<epoll_event, events_a_wait> events{};
   while (!finished()) {
@@ -185,7 +185,7 @@ void EpollServer::work(Instance& instance) {
   }
 }
 
-void EpollServer::run() {
+void Model::run() {
   const Running running(*this);
   std::vector<std::jthread> pool;
   try {
@@ -202,7 +202,7 @@ void EpollServer::run() {
 
 /// Asks for what the connection waits for. The last thing in a turn: an event may come while this call is
 /// under way.
-std::error_code EpollServer::arm(Seat& seat) {
+std::error_code Model::arm(Seat& seat) {
   const std::uint32_t mask = always_told | (seat.ledger.wants_receive() ? input : 0) |
                              (seat.ledger.wants_send() ? output : 0) | one_shot_;
   if (mask == seat.armed && !one_shot_) return {};
@@ -214,14 +214,14 @@ std::error_code EpollServer::arm(Seat& seat) {
   return {};
 }
 
-void EpollServer::watch(Instance& instance, int operation, os::Handle handle, std::uint32_t events,
-                        std::uint64_t tag) {
+void Model::watch(Instance& instance, int operation, os::Handle handle, std::uint32_t events,
+                  std::uint64_t tag) {
   epoll_event event{.events = events, .data = {.u64 = tag}};
   if (::epoll_ctl(instance.epoll.get(), operation, handle, &event) != 0)
     throw std::system_error(errno, std::system_category(), "epoll_ctl");
 }
 
-void EpollServer::wake() {
+void Model::wake() {
   // A listener that was shut down reports itself. That no connection is left must reach every worker.
   if (finished())
     for (const auto& instance : instances_)
@@ -231,7 +231,7 @@ void EpollServer::wake() {
 }  // namespace
 
 std::unique_ptr<Server> make_server(Options options, Callbacks callbacks) {
-  return std::make_unique<EpollServer>(std::move(options), std::move(callbacks));
+  return std::make_unique<Model>(std::move(options), std::move(callbacks));
 }
 
 Profile profile(const Options& options) {

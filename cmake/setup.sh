@@ -1,0 +1,45 @@
+# Sourced by ./tour and ./check. Finds what is missing and installs it where that is possible; nothing else here.
+
+# need COMMAND-OR-FILE PACKAGE: notes the package if neither a command nor a file of that name is there.
+missing=
+need() {
+  command -v "$1" >/dev/null 2>&1 || [ -e "$1" ] || missing="$missing $2"
+}
+
+# install_missing: as root on Debian or Ubuntu the packages by name; else the line to type.
+install_missing() {
+  [ -n "$missing" ] || return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing:$missing"
+    setup_log=$(mktemp)
+    if { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } \
+      >"$setup_log" 2>&1; then
+      rm -f "$setup_log"
+    else
+      tail -n 5 "$setup_log" >&2
+      echo "could not install:$missing (the whole log: $setup_log); going on with what is there" >&2
+    fi
+  else
+    echo "missing here:$missing"
+    echo "on Debian or Ubuntu type:  sudo apt-get install$missing"
+  fi
+  missing=
+}
+
+# build PRESET [TARGET…]: configures and builds, silently unless it fails.
+build() {
+  preset=$1
+  shift
+  if [ ! -d "build/$preset" ] && command -v ninja >/dev/null 2>&1; then
+    CMAKE_GENERATOR=Ninja
+    export CMAKE_GENERATOR
+  fi
+  build_log=build/$preset.log
+  mkdir -p build
+  if ! cmake --preset "$preset" >"$build_log" 2>&1 ||
+    ! cmake --build --preset "$preset" --parallel "$(nproc)" ${1:+--target "$@"} >>"$build_log" 2>&1; then
+    grep -E -A5 'error|Error|FAILED' "$build_log" | head -n 40 >&2
+    echo "the build failed; the whole log is $build_log" >&2
+    return 1
+  fi
+}

@@ -217,7 +217,8 @@ std::error_code Model::arm(Seat& seat) {
 void Model::watch(Instance& instance, int operation, os::Handle handle, std::uint32_t events,
                   std::uint64_t tag) {
   epoll_event event{.events = events, .data = {.u64 = tag}};
-  if (::epoll_ctl(instance.epoll.get(), operation, handle, &event) != 0)
+  const int result = ::epoll_ctl(instance.epoll.get(), operation, handle, &event);
+  if (result != 0 && errno != ENOENT)  // a stop has taken the listener out meanwhile
     throw std::system_error(errno, std::system_category(), "epoll_ctl");
 }
 

@@ -123,8 +123,8 @@ void Core::leave() {
 Seat* Core::admit(os::Accepted accepted, Time now) {
   if (stopping()) return nullptr;  // as those whom the system resets in the backlog
   const std::uint64_t active = ++active_;
-  std::optional<std::uint32_t> slot;
-  if (options_.max_connections == 0 || active <= options_.max_connections) slot = seats_.acquire();
+  const bool room = options_.max_connections == 0 || active <= options_.max_connections;
+  const std::optional<std::uint32_t> slot = room ? seats_.acquire() : std::nullopt;
   if (!slot) {
     --active_;
     refuse(std::move(accepted));
@@ -172,7 +172,7 @@ void Core::apply(Seat& seat, Mail& mail) {
   for (const Wish& wish : mail.wishes)
     switch (wish.kind) {
       case Wish::Kind::send:
-        seat.ledger.send_promised(wish.bytes);
+        call(seat, [&](Connection&) { seat.ledger.send_promised(wish.bytes); });
         break;
       case Wish::Kind::resume:
         seat.ledger.resume();
@@ -230,18 +230,19 @@ void Core::call(Seat& seat, Callback callback) {
   try {
     callback(connection);
   } catch (const std::exception& error) {  // contract 11
-    log_.line("callback for " + to_string(seat.peer) + ": " + error.what());
+    log_.line("connection of " + to_string(seat.peer) + " ended: " + error.what());
     seat.ledger.failed(CloseReason::exception, {}, Step::reset);
   } catch (...) {
-    log_.line("callback for " + to_string(seat.peer) + ": an exception of no known type");
+    log_.line("connection of " + to_string(seat.peer) + " ended: an exception of no known type");
     seat.ledger.failed(CloseReason::exception, {}, Step::reset);
   }
 }
 
 void Core::received(Seat& seat, Bytes bytes, Time now) {
   bytes_in_.fetch_add(bytes.size(), std::memory_order_relaxed);
-  if (seat.ledger.received(bytes, now) && callbacks_.on_receive)
-    call(seat, [&](Connection& c) { callbacks_.on_receive(c, bytes); });
+  call(seat, [&](Connection& c) {  // to keep them may find no memory: this connection's loss alone
+    if (seat.ledger.received(bytes, now) && callbacks_.on_receive) callbacks_.on_receive(c, bytes);
+  });
 }
 
 void Core::sent(Seat& seat, std::size_t count, Time now) {

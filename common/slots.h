@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -32,8 +33,8 @@ class Slots {
  public:
   static constexpr std::uint32_t capacity = 1u << 20;
 
-  /// A slot that nobody has; none if all are taken. Throws std::bad_alloc.
-  std::optional<std::uint32_t> acquire() {
+  /// A slot that nobody has; none if all are taken, or memory is.
+  std::optional<std::uint32_t> acquire() try {
     const std::lock_guard lock(mutex_);
     if (!free_.empty()) {
       const std::uint32_t slot = free_.back();
@@ -42,13 +43,15 @@ class Slots {
     }
     const std::uint32_t slot = used_;
     if (slot == capacity) return std::nullopt;
-    if (slot % chunk == 0) {
+    if (slot / chunk == chunks_.size()) {
       free_.reserve(slot + chunk);  // so that release never has to allocate
       chunks_.push_back(std::make_unique<Record[]>(chunk));
       table_[slot / chunk] = chunks_.back().get();
     }
     used_ = slot + 1;
     return slot;
+  } catch (const std::bad_alloc&) {
+    return std::nullopt;
   }
 
   void release(std::uint32_t slot) noexcept {

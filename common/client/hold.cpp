@@ -1,0 +1,44 @@
+// client hold: opens N connections, holds them, and proves by an echo as each opens and by another at the end
+// that the server serves them all. Who is not answered in time counts as waiting, who is turned away as
+// refused.
+//
+// Who closes first is the client, and in order: half-close, then the server's end. So the server's statistics
+// show peers that left, not resets, and those still waiting are answered as the others leave. The price is a
+// minute of TIME_WAIT for each of our ports. Within one machine Linux takes such a port again after a second
+// (tcp_tw_reuse = 2, its default); where it may not, the dialer goes on to 127.0.0.2.
+
+#include "common/client/swarm.h"
+
+namespace ladder::client {
+
+int hold(const Options& options, Dialer& dialer) {
+  using State = Swarm::State;
+  constexpr std::size_t proof = 1024;
+  const Time start = Clock::now();
+  Swarm swarm(options, dialer, proof);
+  swarm.open();
+  if (swarm.count(State::served) > 0) {
+    swarm.hold();
+    swarm.prove();
+  }
+  swarm.leave();
+
+  const double took = seconds(Clock::now() - start), rate = swarm.opened_a_second();
+  const std::size_t served = swarm.count(State::served), waiting = swarm.count(State::waiting),
+                    refused = swarm.count(State::refused), wrong = swarm.count(State::wrong);
+  if (options.json)
+    std::printf(
+        "{\"connections\":%zu,\"served\":%zu,\"waiting\":%zu,\"refused\":%zu,\"wrong\":%zu,"
+        "\"connects_per_second\":%.1f,\"seconds\":%.3f,\"reasons\":%s}\n",
+        options.connections, served, waiting, refused, wrong, rate, took, swarm.failures().json().c_str());
+  else
+    std::printf(
+        "%zu connections to %s\n"
+        "  served   %8zu   opened and answered at %.0f a second\n"
+        "  waiting  %8zu\n  refused  %8zu\n  wrong    %8zu\n  seconds  %8.2f\n",
+        options.connections, options.target.c_str(), served, rate, waiting, refused, wrong, took);
+  swarm.failures().print(options.target);
+  return served == options.connections ? 0 : 1;
+}
+
+}  // namespace ladder::client

@@ -1,0 +1,165 @@
+// client: the command line. talk, load and hold are one file each.
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <exception>
+
+#include "common/arguments.h"
+#include "common/client/client.h"
+
+namespace {
+
+using namespace ladder;
+using namespace ladder::client;
+
+constexpr const char* usage =
+    "client talk HOST:PORT            standard input to the server and back; half-close at its end\n"
+    "client load HOST:PORT [options]  messages to an echo server: each byte verified, latency measured\n"
+    "client hold HOST:PORT [options]  many connections, held, each proved by an echo\n\n"
+    "client COMMAND --help lists a command's options. An IPv6 address goes in brackets: [::1]:7000\n"
+    "Exit status: 0 all were served and every byte was right, 1 not so, 2 bad arguments.\n";
+
+constexpr const char* about_hold =
+    "Each connection echoes as it opens, and again at the end. Then hold closes first, in order (FIN, then\n"
+    "the server's), which keeps its ports in TIME_WAIT for a minute: the next run takes others, or those\n"
+    "again that the system lets it, or the next source address.\n";
+
+struct Request {
+  Options options;
+  std::string from;
+  bool help = false;
+};
+
+Argument count(std::string_view name, std::string_view help, std::uint64_t most, std::uint64_t& into) {
+  return {name, "N", help, [=, &into](std::string_view text) { into = number(name, text, 1, most); }};
+}
+
+double decimal(std::string_view name, std::string_view text, double least, double most) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || !(value >= least && value <= most))
+    throw BadArgument(std::string(name) + " takes a number such as 2 or 0.5, not '" + std::string(text) +
+                      "'");
+  return value;
+}
+
+Argument time_span(std::string_view name, std::string_view help, double least, Nanoseconds& into) {
+  return {name, "S", help, [=, &into](std::string_view text) {
+            const std::chrono::duration<double> value(decimal(name, text, least, 1e6));
+            into = std::chrono::duration_cast<Nanoseconds>(value);
+          }};
+}
+
+std::vector<Argument> table(std::string_view command, Request& request) {
+  Options& o = request.options;
+  constexpr std::uint64_t most_connections = 1'000'000, most_bytes = 1 << 30, most_depth = 1 << 20;
+  std::vector<Argument> all;
+  if (command == "load") {
+    all = {count("--connections", "open so many (1)", most_connections, o.connections),
+           count("--size", "bytes of a message (64)", most_bytes, o.size),
+           time_span("--duration", "send for so many seconds, from when all are connected (5)", 0.001,
+                     o.duration),
+           count("--messages", "or send so many on each connection", unlimited, o.messages),
+           {"--rate", "R", "an open loop: messages a second in all; latency counts from when each is due",
+            [&o](std::string_view text) { o.rate = decimal("--rate", text, 1e-3, 1e9); }},
+           count("--depth", "messages under way on a connection (1)", most_depth, o.depth)};
+  } else if (command == "hold") {
+    o.connections = 6000;
+    all = {count("--connections", "open so many (6000)", most_connections, o.connections),
+           time_span("--for", "hold them for so many seconds (2)", 0, o.hold_for)};
+  }
+  if (command != "talk")
+    all.push_back(
+        {"--json", "", "the result as one JSON document", [&o](std::string_view) { o.json = true; }});
+  all.push_back(time_span(
+      "--timeout",
+      command == "talk" ? "seconds to connect (5)" : "seconds without an awaited byte that are a failure (5)",
+      0.001, o.timeout));
+  all.push_back({"--from", "ADDR", "the source address, and no other",
+                 [&request](std::string_view text) { request.from = text; }});
+  all.push_back({"--help", "", "print this and exit", [&request](std::string_view) { request.help = true; }});
+  return all;
+}
+
+struct HostPort {
+  std::string_view host, port;
+};
+
+HostPort host_and_port(std::string_view target) {
+  const std::size_t colon = target.rfind(':');
+  if (colon == target.npos || colon == 0)
+    throw BadArgument("the server is given as HOST:PORT, not '" + std::string(target) + "'");
+  HostPort result{target.substr(0, colon), target.substr(colon + 1)};
+  number("PORT", result.port, 1, 65535);
+  if (result.host.starts_with('[') && result.host.ends_with(']'))
+    result.host = result.host.substr(1, result.host.size() - 2);
+  return result;
+}
+
+void check(Options& options, std::string_view command) {
+  if (command == "load" && options.duration.count() > 0 && options.messages != unlimited)
+    throw BadArgument("--duration and --messages: one of them says when to end");
+  if (options.rate > 0 && options.depth > 0)
+    throw BadArgument(
+        "--rate and --depth: an open loop sends when a message is due, however many are under way");
+  if (options.depth == 0) options.depth = 1;
+  if (options.duration.count() == 0 && options.messages == unlimited)
+    options.duration = std::chrono::seconds(5);
+  if (command == "talk") return;
+  constexpr std::size_t pollers = 2;  // of the opening, and of load
+  if (const std::size_t free = free_descriptors(); free < options.connections + pollers)
+    throw std::runtime_error(std::to_string(options.connections) +
+                             " connections need as many descriptors, and " +
+                             std::to_string(free - std::min(free, pollers)) + " are left (ulimit -Hn)");
+}
+
+int run(std::span<char* const> words) {
+  const std::string_view command = words.empty() ? "" : words.front();
+  if (command == "--help" || command == "--version") {
+    std::fputs(command == "--help" ? usage : "socket ladder 0.1.0, client\n", stdout);
+    return 0;
+  }
+  if (command != "talk" && command != "load" && command != "hold")
+    throw BadArgument("the first word is talk, load or hold, not '" + std::string(command) +
+                      "' (--help tells more)");
+  Request request;
+  const std::vector<Argument> arguments = table(command, request);
+  const std::vector<std::string_view> rest = parse(words.subspan(1), arguments);
+  if (request.help) {
+    std::printf("client %s HOST:PORT, and options:\n%s%s", command.data(), help(arguments).c_str(),
+                command == "hold" ? about_hold : "");
+    return 0;
+  }
+  if (rest.size() != 1) throw BadArgument("client " + std::string(command) + " takes one server, HOST:PORT");
+  const auto [host, port] = host_and_port(rest.front());
+  request.options.target = rest.front();
+  check(request.options, command);
+  Dialer dialer(host, port, request.from);
+  return command == "talk"   ? talk(request.options, dialer)
+         : command == "load" ? load(request.options, dialer)
+                             : hold(request.options, dialer);
+}
+
+int failed(const char* why, int status) {
+  std::fprintf(stderr, "client: %s\n", why);
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  prepare_process();
+  try {
+    const std::span<char* const> words(argv, static_cast<std::size_t>(argc));
+    const int status = run(words.subspan(words.empty() ? 0 : 1));
+    // The result is the program's purpose: one that could not be written was not delivered.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout))
+      return failed("standard output cannot be written", 1);
+    return status;
+  } catch (const ladder::BadArgument& error) {
+    return failed(error.what(), 2);
+  } catch (const std::exception& error) {
+    return failed(error.what(), 1);
+  }
+}

@@ -1,0 +1,104 @@
+// What the client asks of the operating system: sockets, a poller of its own, its process. net_posix.cpp
+// answers. None of it is shared with the servers' os.h: a mistake there must not hide by being made on both
+// sides.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace ladder::client {
+
+using Clock = std::chrono::steady_clock;
+using Time = Clock::time_point;
+using Nanoseconds = std::chrono::nanoseconds;
+
+class Socket {
+ public:
+  Socket() = default;
+  explicit Socket(int handle) : handle_(handle) {}
+  Socket(Socket&& other) noexcept : handle_(std::exchange(other.handle_, -1)) {}
+  Socket& operator=(Socket&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  ~Socket() { close(); }
+  void close();
+  int get() const { return handle_; }
+  explicit operator bool() const { return handle_ != -1; }
+
+ private:
+  int handle_ = -1;
+};
+
+struct Moved {
+  std::size_t bytes = 0;  ///< 0 from receive() with nothing else set: the server has finished
+  bool would_block = false;
+  std::error_code error{};
+};
+Moved receive(const Socket&, std::span<std::byte> into);
+Moved send(const Socket&, std::span<const std::byte> bytes);
+void finish_sending(const Socket&);             ///< half-close: FIN behind what was sent
+void reset_on_close(const Socket&);             ///< SO_LINGER 0
+void make_blocking(const Socket&);              ///< for talk; all others never block
+std::error_code connect_result(const Socket&);  ///< once a connect under way is decided
+
+struct Address {  ///< a sockaddr, as the system wants it
+  alignas(8) std::array<std::byte, 128> bytes{};
+  unsigned size = 0;
+};
+
+/// Dials one server. Who closes first keeps the connection's local port for a minute (TIME_WAIT, RFC
+/// 9293, 3.6.1), and a source address has some 28 000 of them (ip(7), ip_local_port_range). When they run
+/// out, and the server is on this machine, the next source address is taken: 127.0.0.2, 127.0.0.3, …
+class Dialer {
+ public:
+  /// `from`: the only source address; may be empty. Throws std::runtime_error if a name is unknown; of a name
+  /// with several addresses IPv4 goes first.
+  Dialer(std::string_view host, std::string_view port, const std::string& from);
+  /// A connect under way: the socket turns writable when it is decided. Empty: see the error.
+  Socket dial(std::error_code& error);
+
+ private:
+  Address server_;
+  std::vector<Address> sources_;  // one of size 0 leaves the choice to the system
+  std::size_t source_ = 0;
+};
+
+struct Ready {
+  std::uint32_t token;
+  bool read, write;  ///< both if the connection has failed: receive() says how
+};
+
+/// Level-triggered.
+class Poller {
+ public:
+  Poller();
+  enum class Want { read, write, both };
+  void add(const Socket&, std::uint32_t token, Want);
+  void change(const Socket&, std::uint32_t token, Want);
+  void remove(const Socket&);
+  std::span<const Ready> wait(Nanoseconds at_most);  ///< up to 64; valid until the next wait
+
+ private:
+  Socket epoll_;
+  std::array<Ready, 64> ready_{};
+};
+
+Moved read_input(std::span<std::byte> into);                     ///< standard input; blocks
+std::error_code write_output(std::span<const std::byte> bytes);  ///< standard output, all of it; blocks
+bool progress_is_seen();                                         ///< standard error goes to a person
+
+/// Before anything is opened: 0, 1 and 2 are taken, so that no connection becomes one of them; no SIGPIPE.
+void prepare_process();
+/// Raises the limit of open descriptors as far as it goes, and says how many more can be opened.
+std::size_t free_descriptors();
+
+}  // namespace ladder::client

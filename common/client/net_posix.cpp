@@ -1,0 +1,222 @@
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <stdexcept>
+
+#include "common/client/net.h"
+
+namespace ladder::client {
+namespace {
+
+std::error_code last_error() {
+  return {errno, std::system_category()};
+}
+
+Moved moved(ssize_t count) {
+  if (count >= 0) return {.bytes = static_cast<std::size_t>(count)};
+  if (errno == EAGAIN || errno == EWOULDBLOCK) return {.would_block = true};
+  return {.error = last_error()};
+}
+
+/// Makes a call again for as long as a signal cuts it short.
+template <class Call>
+auto uninterrupted(Call call) {
+  decltype(call()) result;
+  do
+    result = call();
+  while (result == -1 && errno == EINTR);
+  return result;
+}
+
+const sockaddr* as_sockaddr(const Address& address) {
+  return reinterpret_cast<const sockaddr*>(address.bytes.data());
+}
+
+Address resolve(std::string_view host, std::string_view port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const std::string name(host);
+  if (const int error = getaddrinfo(name.c_str(), std::string(port).c_str(), &hints, &found); error != 0)
+    throw std::runtime_error(name + ": " + gai_strerror(error));
+  const addrinfo* chosen = found;
+  for (const addrinfo* each = found; each; each = each->ai_next)
+    if (chosen->ai_family != AF_INET && each->ai_family == AF_INET) chosen = each;
+  Address address;
+  std::memcpy(address.bytes.data(), chosen->ai_addr, chosen->ai_addrlen);
+  address.size = chosen->ai_addrlen;
+  freeaddrinfo(found);
+  return address;
+}
+
+bool is_loopback4(const Address& address) {
+  sockaddr_in in{};
+  std::memcpy(&in, address.bytes.data(), sizeof in);
+  return in.sin_family == AF_INET && ntohl(in.sin_addr.s_addr) >> 24 == 127;
+}
+
+std::error_code connect_from(const Socket& socket, const Address& source, const Address& server) {
+  if (source.size != 0) {
+    // The port is chosen by connect, which may share one between destinations; bind alone could not (ip(7)).
+    const int on = 1;
+    setsockopt(socket.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    if (bind(socket.get(), as_sockaddr(source), source.size) != 0) return last_error();
+  }
+  if (connect(socket.get(), as_sockaddr(server), server.size) == 0 || errno == EINPROGRESS) return {};
+  return last_error();
+}
+
+epoll_event interest(std::uint32_t token, Poller::Want want) {
+  epoll_event event{};
+  if (want != Poller::Want::write) event.events |= EPOLLIN;
+  if (want != Poller::Want::read) event.events |= EPOLLOUT;
+  event.data.u32 = token;
+  return event;
+}
+
+}  // namespace
+
+void Socket::close() {
+  if (handle_ != -1) ::close(std::exchange(handle_, -1));
+}
+
+Moved receive(const Socket& socket, std::span<std::byte> into) {
+  return moved(uninterrupted([&] { return recv(socket.get(), into.data(), into.size(), 0); }));
+}
+
+Moved send(const Socket& socket, std::span<const std::byte> bytes) {
+  return moved(uninterrupted([&] { return ::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL); }));
+}
+
+void finish_sending(const Socket& socket) {
+  shutdown(socket.get(), SHUT_WR);
+}
+
+void reset_on_close(const Socket& socket) {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+void make_blocking(const Socket& socket) {
+  fcntl(socket.get(), F_SETFL, fcntl(socket.get(), F_GETFL) & ~O_NONBLOCK);
+}
+
+std::error_code connect_result(const Socket& socket) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) return last_error();
+  return {error, std::system_category()};
+}
+
+Dialer::Dialer(std::string_view host, std::string_view port, const std::string& from)
+    : server_(resolve(host, port)) {
+  sources_.push_back(from.empty() ? Address{} : resolve(from, "0"));
+  for (int last = 2; last < 16 && from.empty() && is_loopback4(server_); ++last)
+    sources_.push_back(resolve("127.0.0." + std::to_string(last), "0"));
+}
+
+Socket Dialer::dial(std::error_code& error) {
+  for (;;) {
+    Socket socket(::socket(as_sockaddr(server_)->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    error = socket ? connect_from(socket, sources_[source_], server_) : last_error();
+    if (!error) {
+      const int on =
+          1;  // a small message leaves at once and does not wait for the last one's acknowledgement
+      setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      return socket;
+    }
+    const bool out_of_ports = error == std::errc::address_not_available;
+    if (!out_of_ports || source_ + 1 == sources_.size()) return {};
+    ++source_;
+  }
+}
+
+Poller::Poller() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+  if (!epoll_) throw std::system_error(last_error(), "epoll_create1");
+  prctl(PR_SET_TIMERSLACK, 1);  // a paced message leaves on time, not up to 50 µs late
+}
+
+void Poller::add(const Socket& socket, std::uint32_t token, Want want) {
+  epoll_event event = interest(token, want);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket.get(), &event) != 0)
+    throw std::system_error(last_error(), "epoll_ctl");
+}
+
+void Poller::change(const Socket& socket, std::uint32_t token, Want want) {
+  epoll_event event = interest(token, want);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, socket.get(), &event) != 0)
+    throw std::system_error(last_error(), "epoll_ctl");
+}
+
+void Poller::remove(const Socket& socket) {
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.get(), nullptr);
+}
+
+std::span<const Ready> Poller::wait(Nanoseconds at_most) {
+  at_most = std::max(at_most, Nanoseconds(0));
+  const timespec limit{.tv_sec = at_most.count() / 1'000'000'000, .tv_nsec = at_most.count() % 1'000'000'000};
+  std::array<epoll_event, std::tuple_size_v<decltype(ready_)>> events;
+  const int count = epoll_pwait2(epoll_.get(), events.data(), events.size(), &limit, nullptr);
+  if (count < 0 && errno != EINTR) throw std::system_error(last_error(), "epoll_pwait2");
+  for (int i = 0; i < count; ++i) {
+    const bool failed = events[i].events & (EPOLLERR | EPOLLHUP);
+    ready_[i] = {.token = events[i].data.u32,
+                 .read = failed || (events[i].events & EPOLLIN),
+                 .write = failed || (events[i].events & EPOLLOUT)};
+  }
+  return std::span(ready_).first(std::max(count, 0));
+}
+
+Moved read_input(std::span<std::byte> into) {
+  const ssize_t count = uninterrupted([&] { return read(STDIN_FILENO, into.data(), into.size()); });
+  if (count < 0) return {.error = last_error()};
+  return {.bytes = static_cast<std::size_t>(count)};
+}
+
+std::error_code write_output(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = uninterrupted([&] { return write(STDOUT_FILENO, bytes.data(), bytes.size()); });
+    if (count < 0) return last_error();
+    bytes = bytes.subspan(count);
+  }
+  return {};
+}
+
+bool progress_is_seen() {
+  return isatty(STDERR_FILENO) == 1;
+}
+
+void prepare_process() {
+  std::signal(SIGPIPE, SIG_IGN);
+  for (int fd = 0; fd <= 2; ++fd)  // the wrong way round, so that using it fails as it would have
+    if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) == -1) std::_Exit(1);
+}
+
+std::size_t free_descriptors() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  getrlimit(RLIMIT_NOFILE, &limit);
+  std::error_code none;
+  std::size_t open = 0;
+  for (auto each = std::filesystem::directory_iterator("/proc/self/fd", none); each != end(each); ++each)
+    ++open;
+  return limit.rlim_cur - std::min<std::size_t>(limit.rlim_cur, std::max<std::size_t>(open, 3));
+}
+
+}  // namespace ladder::client

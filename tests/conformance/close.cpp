@@ -1,0 +1,236 @@
+// CLOSE: each way in which a connection can end.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tests/conformance/expect.h"
+#include "tests/conformance/scene.h"
+#include "tests/conformance/suite.h"
+
+namespace conformance {
+namespace {
+
+constexpr std::size_t KiB = 1024, MiB = 1024 * KiB;
+constexpr int small_window = 16 * KiB;
+
+TEST_CASE("CLOSE-01 1 MiB, half-close: the full echo, then FIN") {
+  judge({.requirement = "who has finished sending still receives all that is due to him, and then a FIN",
+         .source = "RFC 9293, 3.6 (a half-closed connection goes on delivering); contract, point 8",
+         .catches = "a server that closes at end of input before its output has gone"},
+        [](Scene& scene) {
+          const std::string content = noise(settings().seed, MiB);
+          Peer peer = scene.connect();
+          auto frozen = scene.server().freeze_if_possible();  // the FIN is there with the last byte
+          peer.send(content);
+          peer.finish();
+          frozen.thaw();
+          expect_reply_after_fin(peer, content);
+        });
+}
+
+TEST_CASE("CLOSE-02 100 orderly clients: no reset is sent") {
+  judge(
+      {.requirement = "an orderly end is answered in order: FIN for FIN, and no reset by anybody",
+       .source = "RFC 9293, 3.6; RFC 1122, 4.2.2.13 (a close with input unread sends a reset)",
+       .catches = "a close with input unread, an abort where a close was meant, a descriptor kept a client"},
+      [](Scene& scene) {
+        const ExpectNoReset no_reset(scene);
+        for (int client = 0; client < 100; ++client) {
+          Peer peer = scene.connect();
+          if (client % 2 == 0) expect_echo(peer, "orderly");
+          expect_orderly_end(peer);
+        }
+        no_reset.now();
+      });
+}
+
+TEST_CASE("CLOSE-03 a reset in mid-echo leaves the neighbours unharmed") {
+  judge({.requirement = "one client's reset is that client's alone",
+         .source = "RFC 9293, 3.10.7.4; recv(2), ECONNRESET; contract, point 11",
+         .catches = "a server that exits on a peer's error, or closes the wrong connection"},
+        [](Scene& scene) {
+          Peer victim = scene.connect();
+          std::vector<Peer> neighbours = scene.connect_many(5);
+          if (scene.served_at_once(neighbours.size() + 1) > neighbours.size())
+            for (Peer& neighbour : neighbours)
+              expect_echo(neighbour, "before");
+          victim.send(noise(settings().seed, 256 * KiB));
+          expect(victim.readable(patience()), "an echo to begin", "nothing");
+          victim.reset();
+          const std::string after = noise(settings().seed, 16 * KiB);
+          in_turns(scene, neighbours, [&](std::span<Peer> served) {
+            for (Peer& neighbour : served)
+              expect_echo(neighbour, after);
+          });
+        });
+}
+
+TEST_CASE("CLOSE-04 32 resets before accept: the next is served") {
+  judge({.requirement = "a connection that is dead when it is accepted stops nobody behind it",
+         .source = "accept(2): ECONNABORTED and network errors are like EAGAIN, go on",
+         .catches = "an acceptor that goes deaf: it ends, or is not armed again, at the first dead client",
+         .needs = Needs::process},
+        [](Scene& scene) {
+          auto frozen = scene.server().freeze();
+          std::vector<Peer> dead = scene.connect_many(32);
+          for (Peer& peer : dead)
+            peer.reset();
+          frozen.thaw();
+          Peer next = scene.connect();
+          expect_echo(next, "and me?");
+          expect_orderly_end(next);
+        });
+}
+
+void expect_sockets_within_a_second(Server& server, std::size_t count) {
+  const Time until = Clock::now() + scaled(std::chrono::seconds(1));
+  std::size_t now = server.process().sockets().size();
+  while (now > count && Clock::now() < until) {
+    server.process().wait(milliseconds(2));
+    now = server.process().sockets().size();
+  }
+  expect(now <= count, std::to_string(count) + " sockets a second later", std::to_string(now));
+}
+
+TEST_CASE("CLOSE-05 a client closes with bytes unread: freed within a second") {
+  judge({.requirement = "a client that is gone holds nothing, though output was due to it",
+         .source = "RFC 1122, 4.2.2.13; recv(2), send(2): ECONNRESET, EPIPE",
+         .catches = "a connection kept because its output can never leave",
+         .needs = Needs::process},
+        [](Scene& scene) {
+          Server& server = scene.server();
+          const std::size_t before = server.process().sockets().size();
+          for (int client = 0; client < 10; ++client) {
+            Peer peer = scene.connect();
+            peer.send(noise(settings().seed, 256 * KiB));
+            expect(peer.readable(patience()), "an echo to begin", "nothing");
+            peer.close();
+          }
+          expect_sockets_within_a_second(server, before);
+        });
+}
+
+std::size_t close_waits(const Server& server) {
+  return std::ranges::count_if(socket_table(), [&](const TableEntry& entry) {
+    return entry.local_port == server.target().port && entry.state == TableEntry::State::close_wait;
+  });
+}
+
+TEST_CASE("CLOSE-06 no CLOSE_WAIT is left") {
+  judge({.requirement = "the server closes what its peer has closed",
+         .source = "RFC 9293, 3.3.2 (CLOSE-WAIT waits for the local user)",
+         .catches = "a FIN that nobody looks at: half-dead connections until descriptors run out",
+         .needs = Needs::process},
+        [](Scene& scene) {
+          for (int client = 0; client < 20; ++client) {
+            Peer peer = scene.connect();
+            if (client % 2 == 0) expect_echo(peer, "bye");
+            peer.close();
+          }
+          const Time until = Clock::now() + patience();
+          while (close_waits(scene.server()) > 0 && Clock::now() < until)
+            scene.server().process().wait(milliseconds(2));
+          const std::size_t left = close_waits(scene.server());
+          expect(left == 0, "no socket of the server's in CLOSE_WAIT", std::to_string(left));
+        });
+}
+
+TEST_CASE("CLOSE-07 both close at once") {
+  judge({.requirement =
+             "when both ends finish at the same time, the whole answer arrives, then FIN, and no reset",
+         .source = "RFC 9293, 3.6, case 3 (both users close simultaneously); RFC 867",
+         .catches = "a FIN that comes while the server closes, taken for an error",
+         .service = "daytime"},
+        [](Scene& scene) {
+          const ExpectNoReset no_reset(scene);
+          for (int client = 0; client < 100; ++client) {
+            Peer peer = scene.connect();
+            peer.finish();
+            const std::string line = expect_rest_and_fin(peer);
+            expect(line.ends_with('\n'), "a whole line", "'" + line + "'");
+          }
+          no_reset.now();
+        });
+}
+
+TEST_CASE("CLOSE-08 half-close and a slow reader: all is delivered") {
+  judge({.requirement = "output that is due outlives the peer's FIN, however slowly it is taken",
+         .source = "RFC 9293, 3.6 and 3.8.6; contract, points 6 and 8",
+         .catches = "a close that drops what the kernel did not take at once",
+         .needs = Needs::port},
+        [](Scene& scene) {
+          const std::string content = noise(settings().seed, 8 * MiB);
+          Peer peer = scene.connect(small_window);
+          const std::size_t taken = push_until_blocked(peer, content);
+          peer.finish();
+          expect_reply_after_fin(peer, std::string_view(content).substr(0, taken), milliseconds(2));
+        });
+}
+
+TEST_CASE("CLOSE-09 A closes, B takes its descriptor in the same batch: B is clean") {
+  judge({.requirement = "a new connection never hears of an old one, though it has the same descriptor",
+         .source = "epoll(7), Q&A: events of a descriptor closed in the same batch; RFC 862",
+         .catches = "a stale event, or state kept by descriptor",
+         .needs = Needs::process},
+        [](Scene& scene) {
+          for (int round = 0; round < 5; ++round) {
+            std::vector<Peer> old = scene.connect_many(std::min<std::size_t>(8, scene.served_at_once(16)));
+            for (Peer& peer : old)
+              expect_echo(peer, "?");
+            auto frozen = scene.server().freeze();
+            std::vector<Peer> fresh;
+            for (std::size_t i = 0; i < old.size();
+                 ++i) {  // ends and beginnings in turns: one batch holds them all
+              if (i % 2) old[i].send("stale");
+              i % 4 < 2 ? old[i].close() : old[i].reset();
+              fresh.push_back(scene.connect());
+              fresh.back().send("fresh " + std::to_string(i));
+            }
+            frozen.thaw();
+            std::size_t next = 0;
+            in_turns(scene, fresh, [&](std::span<Peer> served) {
+              for (Peer& peer : served)
+                expect_reply(peer, "fresh " + std::to_string(next++));
+            });
+          }
+        });
+}
+
+TEST_CASE("CLOSE-10 a reset while a send is pending") {
+  judge({.requirement = "a client that resets under a full output queue ends alone",
+         .source = "send(2), ECONNRESET; RFC 9293, 3.10.7.4",
+         .catches = "use after free: the queue goes with the connection while a send still holds it"},
+        [](Scene& scene) {
+          const std::string content = noise(settings().seed, 8 * MiB);
+          for (int round = 0; round < 5; ++round) {
+            Peer peer = scene.connect(small_window);
+            push_until_blocked(peer, content);
+            peer.reset();
+          }
+        });
+}
+
+TEST_CASE("CLOSE-11 data, FIN and reset are all there when the server wakes") {
+  judge({.requirement = "a server survives a write to a connection that is already gone",
+         .source = "send(2): EPIPE and, without MSG_NOSIGNAL, SIGPIPE; signal(7): its default action ends "
+                   "the process",
+         .catches = "a server that SIGPIPE kills",
+         .needs = Needs::process},
+        [](Scene& scene) {
+          for (int round = 0; round < 10; ++round) {
+            Peer peer = scene.connect();
+            expect_echo(peer, "?");
+            auto frozen = scene.server().freeze();
+            peer.send(noise(settings().seed, 4 * KiB));
+            peer.finish();
+            peer.reset();
+            frozen.thaw();
+            expect_next_client_served(scene.server().target(), scene.server().service());
+          }
+        });
+}
+
+}  // namespace
+}  // namespace conformance

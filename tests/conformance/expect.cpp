@@ -1,0 +1,192 @@
+#include "tests/conformance/expect.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <thread>
+#include <vector>
+
+#include "tests/conformance/suite.h"
+
+namespace conformance {
+namespace {
+
+struct Rest {
+  std::string bytes;
+  End end = End::open;
+};
+
+/// All that still comes, while something comes.
+Rest read_to_the_end(Peer& peer) {
+  Rest rest;
+  std::vector<char> buffer(1 << 16);
+  while (rest.end == End::open) {
+    if (!peer.readable(patience())) return rest;
+    const Received step = peer.take(buffer);
+    rest.bytes.append(buffer.data(), step.bytes);
+    rest.end = step.end;
+  }
+  return rest;
+}
+
+std::string to_string(const Rest& rest) {
+  const std::string after =
+      rest.bytes.empty() ? "" : " after " + std::to_string(rest.bytes.size()) + " more bytes";
+  if (rest.end == End::fin) return "FIN" + after;
+  return (rest.end == End::reset ? "a reset" : "neither end nor bytes any more") + after;
+}
+
+void expect_end_of(const Peer& peer, const Rest& rest, End end) {
+  expect(rest.end == end, (end == End::fin ? "FIN for " : "a reset for ") + peer.name(), to_string(rest));
+}
+
+constexpr std::string_view closes_on_fin =
+    "\nIt closed when its peer had finished sending, though it owed the rest. A FIN says \"I have no more "
+    "to\n"
+    "send\", not \"I no longer listen\" (RFC 9293, 3.6). Some libraries close then by design (muduo, libhv,\n"
+    "trantor): a client that half-closes loses its answer there.";
+
+void serve_probe(Peer& peer, std::string_view service) {
+  if (service == "echo") {
+    expect_echo(peer, "?");
+  } else if (service == "chargen") {
+    expect_reply(peer, chargen_lines(74));
+  } else if (service == "daytime") {
+    expect(expect_rest_and_fin(peer).ends_with('\n'), "a line", "none");
+  } else if (service == "http") {
+    peer.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    expect_reply(peer, "HTTP/1.1 200");
+  } else {  // discard, and chat to somebody who is alone: heard to the end
+    peer.send("anybody?\n");
+    expect_orderly_end(peer);
+  }
+}
+
+}  // namespace
+
+void expect_echo(Peer& peer, std::string_view content, std::size_t slice) {
+  std::array both{Talk{&peer, content, content, slice}};
+  talk(both);
+}
+
+void expect_reply(Peer& peer, std::string_view content) {
+  std::array reply{Talk{&peer, {}, content}};
+  talk(reply);
+}
+
+void expect_reply_after_fin(Peer& peer, std::string_view content, Duration pause) {
+  constexpr std::size_t piece = 1 << 16;
+  try {
+    for (std::size_t at = 0; at < content.size(); at += piece) {
+      expect_reply(peer, content.substr(at, piece));
+      if (pause > Duration::zero()) std::this_thread::sleep_for(pause);  // that is what makes a reader slow
+    }
+  } catch (const Failed& failed) {
+    throw Failed(failed.expected,
+                 failed.actual + (peer.end() == End::open ? "" : std::string(closes_on_fin)));
+  }
+  expect_fin(peer);
+}
+
+void expect_fin(Peer& peer) {
+  const Rest rest = read_to_the_end(peer);
+  expect_end_of(peer, rest, End::fin);
+  expect(rest.bytes.empty(), "nothing but FIN for " + peer.name(), to_string(rest));
+}
+
+void expect_reset(Peer& peer) {
+  expect_end_of(peer, read_to_the_end(peer), End::reset);
+}
+
+std::string expect_rest_and_fin(Peer& peer) {
+  Rest rest = read_to_the_end(peer);
+  expect_end_of(peer, rest, End::fin);
+  return std::move(rest.bytes);
+}
+
+void expect_orderly_end(Peer& peer) {
+  peer.finish();
+  expect_fin(peer);
+}
+
+void expect_silence(std::span<Peer> peers) {
+  std::vector<pollfd> polled;
+  for (const Peer& peer : peers)
+    polled.push_back({peer.socket(), POLLIN, 0});
+  constexpr int quiet_ms = 5;
+  if (poll(polled.data(), polled.size(), quiet_ms) <= 0) return;
+  const auto loud = std::ranges::find_if(polled, [](const pollfd& each) { return each.revents != 0; });
+  Peer& peer = peers[loud - polled.begin()];
+  std::array<char, 4096> buffer{};
+  const Received step = peer.take(buffer);
+  throw Failed("silence for " + peer.name(), to_string(Rest{std::string(step.bytes, ' '), step.end}));
+}
+
+void expect_next_client_served(const Target& target, std::string_view service) {
+  WireLog log;
+  try {
+    Peer peer(log, 1, target);
+    expect(peer.connected(patience()), "a connection", "none");
+    serve_probe(peer, service);
+    if (peer.end() == End::open) peer.finish();
+  } catch (const Failed& failed) {
+    throw Failed("the next client to be served: " + failed.expected, failed.actual + "\n" + log.text());
+  }
+}
+
+std::string chargen_lines(std::size_t size) {
+  constexpr std::size_t printing = 95, width = 72;
+  std::string text;
+  for (std::size_t line = 0; text.size() < size; ++line) {
+    for (std::size_t column = 0; column < width; ++column)
+      text += static_cast<char>(' ' + (line + column) % printing);
+    text += "\r\n";
+  }
+  text.resize(size);
+  return text;
+}
+
+void expect_exit_in_order(Process& process, Duration within) {
+  const auto ended = process.wait(within);
+  expect(ended && ended->in_order(),
+         "exit 0 within " + std::to_string(std::chrono::duration_cast<milliseconds>(within).count()) + " ms",
+         ended ? to_string(*ended) : "it still runs");
+}
+
+void in_turns(Scene& scene, std::span<Peer> peers, const std::function<void(std::span<Peer>)>& act) {
+  const std::size_t room = scene.served_at_once(peers.size());
+  while (!peers.empty()) {
+    const std::span<Peer> served = peers.first(std::min(room, peers.size()));
+    peers = peers.subspan(served.size());
+    act(served);
+    if (!peers.empty()) expect_silence(peers);
+    for (Peer& peer : served)
+      peer.finish();
+    for (Peer& peer : served) {
+      expect_fin(peer);
+      peer.close();
+    }
+  }
+}
+
+ExpectNoReset::ExpectNoReset(Scene& scene) : scene_(scene) {
+  if (settings().private_network)
+    before_ = counters();
+  else
+    scene_.info("no reset was seen, but the kernel's counters are not ours alone here");
+}
+
+void ExpectNoReset::now() const {
+  if (!settings().private_network) return;
+  const Counters after = counters();
+  const auto more = [](std::string_view name, std::uint64_t now, std::uint64_t before) {
+    return " " + std::string(name) + " +" + std::to_string(now - before);
+  };
+  expect(after.resets_sent == before_.resets_sent, "no reset sent by anybody",
+         "the kernel counted" + more("OutRsts", after.resets_sent, before_.resets_sent) +
+             more("TCPAbortOnData", after.aborts_on_data, before_.aborts_on_data) +
+             more("TCPAbortOnClose", after.aborts_on_close, before_.aborts_on_close));
+}
+
+}  // namespace conformance

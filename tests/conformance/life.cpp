@@ -1,0 +1,1 @@
+#include "tests/conformance/suite.h"

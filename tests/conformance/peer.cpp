@@ -1,0 +1,380 @@
+#include "tests/conformance/peer.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "tests/conformance/suite.h"
+
+namespace conformance {
+namespace {
+
+[[noreturn]] void fail(const char* what) {
+  throw std::system_error(errno, std::system_category(), what);
+}
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+};
+
+Address address_of(const Target& target) {
+  Address address;
+  auto* const v6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
+  auto* const v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
+  if (inet_pton(AF_INET6, target.host.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(target.port);
+    address.size = sizeof *v6;
+  } else if (inet_pton(AF_INET, target.host.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(target.port);
+    address.size = sizeof *v4;
+  } else {
+    throw std::runtime_error("not a numeric address: " + target.host);
+  }
+  return address;
+}
+
+std::uint16_t port_of(int socket) {
+  Address address;
+  address.size = sizeof address.storage;
+  if (getsockname(socket, reinterpret_cast<sockaddr*>(&address.storage), &address.size) != 0)
+    fail("getsockname");
+  return ntohs(
+      reinterpret_cast<const sockaddr_in*>(&address.storage)->sin_port);  // in IPv6 it stands there too
+}
+
+std::string seconds(Duration time) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "+%.3f", std::chrono::duration<double>(time).count());
+  return text.data();
+}
+
+std::string counted(std::size_t done, std::size_t all) {
+  return std::to_string(done) + " of " + std::to_string(all) + " bytes";
+}
+
+}  // namespace
+
+void WireLog::bytes(std::size_t peer, Direction direction, std::size_t count) {
+  if (!entries_.empty() && entries_.back().peer == peer && entries_.back().direction == direction &&
+      entries_.back().count > 0)
+    entries_.back().count += count;
+  else
+    entries_.push_back({Clock::now() - started_, peer, direction, count});
+}
+
+void WireLog::event(std::size_t peer, Direction direction, std::string_view what) {
+  entries_.push_back({Clock::now() - started_, peer, direction, 0, std::string(what)});
+}
+
+std::string WireLog::line(const Entry& entry) const {
+  const bool alone = std::all_of(entries_.begin(), entries_.end(),
+                                 [&](const Entry& other) { return other.peer == entry.peer; });
+  const std::string peer = alone ? "C" : "C" + std::to_string(entry.peer);
+  return seconds(entry.at) +
+         (entry.direction == Direction::to_server ? " " + peer + ">S " : " S>" + peer + " ") +
+         (entry.count ? std::to_string(entry.count) : entry.what) + "\n";
+}
+
+std::string WireLog::text() const {
+  constexpr std::size_t head = 12, tail = 20;
+  std::string text;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (i == head && entries_.size() > head + tail + 1) {
+      i = entries_.size() - tail;
+      text += "… " + std::to_string(i - head) + " more …\n";
+    }
+    text += line(entries_[i]);
+  }
+  return text;
+}
+
+std::string to_string(const Target& target) {
+  const bool v6 = target.host.find(':') != target.host.npos;
+  return (v6 ? "[" + target.host + "]" : target.host) + ":" + std::to_string(target.port);
+}
+
+HeldPort::HeldPort() {
+  const Address address = address_of({"127.0.0.1", 0});
+  socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (socket_ < 0 || bind(socket_, reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0 ||
+      listen(socket_, 1) != 0)
+    fail("hold a port");
+  port_ = port_of(socket_);
+}
+
+HeldPort::~HeldPort() {
+  ::close(socket_);
+}
+
+Peer::Peer(WireLog& log, std::size_t number, const Target& target, int receive_buffer)
+    : log_(&log), number_(number) {
+  const Address address = address_of(target);
+  socket_ = ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (socket_ < 0) fail("socket");
+  const int on = 1;
+  setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (receive_buffer) setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+  log_->event(number_, WireLog::Direction::to_server, "connect");
+  if (connect(socket_, reinterpret_cast<const sockaddr*>(&address.storage), address.size) == 0) return;
+  if (errno == ECONNREFUSED)
+    end_ = End::reset;
+  else if (errno != EINPROGRESS)
+    fail("connect");
+}
+
+Peer::Peer(Peer&& other) noexcept
+    : log_(other.log_), number_(other.number_), socket_(std::exchange(other.socket_, -1)), end_(other.end_) {}
+
+Peer& Peer::operator=(Peer&& other) noexcept {
+  std::swap(log_, other.log_);
+  std::swap(number_, other.number_);
+  std::swap(socket_, other.socket_);
+  std::swap(end_, other.end_);
+  return *this;
+}
+
+Peer::~Peer() {
+  close();
+}
+
+bool Peer::wait(short events, Duration patience) const {
+  pollfd ready{socket_, events, 0};
+  const auto whole = std::chrono::ceil<milliseconds>(patience);
+  return poll(&ready, 1, static_cast<int>(whole.count())) > 0;
+}
+
+bool Peer::readable(Duration patience) const {
+  return wait(POLLIN, patience);
+}
+
+bool Peer::writable(Duration patience) const {
+  return wait(POLLOUT, patience);
+}
+
+bool Peer::connected(Duration patience) {
+  if (end_ == End::open && !writable(patience)) return false;
+  int error = 0;
+  socklen_t size = sizeof error;
+  getsockopt(socket_, SOL_SOCKET, SO_ERROR, &error, &size);
+  if (error || end_ != End::open) {
+    end_ = End::reset;
+    log_->event(number_, WireLog::Direction::from_server, "RST");
+    throw Failed("a connection",
+                 error && error != ECONNREFUSED ? std::strerror(error) : "connection refused");
+  }
+  return true;
+}
+
+bool Peer::refused(Duration patience) {
+  try {
+    connected(patience);
+  } catch (const Failed&) {
+  }
+  return end_ == End::reset;
+}
+
+std::size_t Peer::offer(std::string_view bytes) {
+  const ssize_t n = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  if (n > 0) log_->bytes(number_, WireLog::Direction::to_server, n);
+  if (n >= 0) return n;
+  if (errno == EAGAIN || errno == EINTR) return 0;
+  if (errno != EPIPE && errno != ECONNRESET) fail("send");
+  if (end_ != End::reset) log_->event(number_, WireLog::Direction::from_server, "RST");
+  end_ = End::reset;
+  return 0;
+}
+
+Received Peer::take(std::span<char> into) {
+  const ssize_t n = ::recv(socket_, into.data(), into.size(), 0);
+  if (n > 0) {
+    log_->bytes(number_, WireLog::Direction::from_server, n);
+    return {.bytes = static_cast<std::size_t>(n)};
+  }
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return {};
+  if (n < 0 && errno != ECONNRESET && errno != EPIPE) fail("recv");
+  const End end = n == 0 && end_ != End::reset ? End::fin : End::reset;
+  if (end != end_) log_->event(number_, WireLog::Direction::from_server, end == End::fin ? "FIN" : "RST");
+  end_ = end;
+  return {.end = end_};
+}
+
+void Peer::send(std::string_view bytes) {
+  for (std::size_t sent = 0; sent < bytes.size();) {
+    const std::size_t n = writable(patience()) ? offer(bytes.substr(sent)) : 0;
+    if (end_ == End::reset)
+      throw Failed("the server to take " + counted(bytes.size(), bytes.size()), "a reset");
+    if (n == 0 && !writable(Duration::zero()))
+      throw Failed(name() + " to send " + std::to_string(bytes.size()) + " bytes",
+                   "the server took no more after " + std::to_string(sent));
+    sent += n;
+  }
+}
+
+void Peer::send_urgent(char byte) {
+  if (::send(socket_, &byte, 1, MSG_OOB | MSG_NOSIGNAL) != 1) fail("send an urgent byte");
+  log_->event(number_, WireLog::Direction::to_server, "urgent byte");
+}
+
+std::string Peer::receive(std::size_t count) {
+  std::string bytes(count, '\0');
+  std::size_t got = 0;
+  while (got < count) {
+    const Received step = readable(patience())
+                              ? take(std::span(bytes).subspan(got))
+                              : throw Failed(counted(count, count), "nothing after " + std::to_string(got));
+    got += step.bytes;
+    if (step.end != End::open)
+      throw Failed(name() + " to receive " + std::to_string(count) + " bytes",
+                   std::string(step.end == End::fin ? "FIN" : "a reset") + " after " + std::to_string(got));
+  }
+  return bytes;
+}
+
+void Peer::finish() {
+  log_->event(number_, WireLog::Direction::to_server, "FIN");
+  shutdown(socket_, SHUT_WR);  // fails where the peer has reset the connection: the next step sees that
+}
+
+void Peer::reset() {
+  if (socket_ < 0) return;
+  const linger at_once{1, 0};
+  setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  log_->event(number_, WireLog::Direction::to_server, "RST");
+  ::close(std::exchange(socket_, -1));
+}
+
+void Peer::close() {
+  if (socket_ < 0) return;
+  log_->event(number_, WireLog::Direction::to_server, unread() ? "RST (closed with input unread)" : "close");
+  ::close(std::exchange(socket_, -1));
+}
+
+std::size_t Peer::unread() const {
+  int count = 0;
+  if (ioctl(socket_, FIONREAD, &count) != 0) fail("FIONREAD");
+  return static_cast<std::size_t>(count);
+}
+
+std::uint16_t Peer::local_port() const {
+  Address address;
+  address.size = sizeof address.storage;
+  if (getsockname(socket_, reinterpret_cast<sockaddr*>(&address.storage), &address.size) != 0)
+    fail("getsockname");
+  return ntohs(
+      reinterpret_cast<const sockaddr_in*>(&address.storage)->sin_port);  // in IPv6 it stands there too
+}
+
+namespace {
+
+/// A conversation under way.
+struct Turn {
+  Talk talk;
+  std::size_t sent = 0, received = 0;
+  bool wants_in() const { return received < talk.in.size(); }
+  bool wants_out() const { return sent < talk.out.size() && talk.peer->end() != End::reset; }
+  bool over() const { return !wants_in() && sent == talk.out.size(); }
+  std::string progress() const {
+    return talk.peer->name() + " had sent " + counted(sent, talk.out.size()) + " and received " +
+           counted(received, talk.in.size());
+  }
+};
+
+void compare(const Turn& turn, std::string_view got) {
+  const std::string_view due = turn.talk.in.substr(turn.received, got.size());
+  if (due == got) return;
+  const std::size_t at = std::mismatch(due.begin(), due.end(), got.begin()).first - due.begin();
+  std::array<char, 96> text{};
+  std::snprintf(text.data(), text.size(), "byte %zu is 0x%02x, not 0x%02x", turn.received + at,
+                static_cast<unsigned char>(got[at]), static_cast<unsigned char>(due[at]));
+  throw Failed(turn.talk.peer->name() + ": the bytes that are due, in order", text.data());
+}
+
+/// True: something moved.
+bool receive_some(Turn& turn, std::span<char> buffer) {
+  const std::size_t due = turn.talk.in.size() - turn.received;
+  const Received step = turn.talk.peer->take(buffer.first(std::min(due, buffer.size())));
+  if (step.end != End::open)
+    throw Failed("all " + std::to_string(turn.talk.in.size()) + " bytes for " + turn.talk.peer->name(),
+                 (step.end == End::fin ? "FIN: " : "a reset: ") + turn.progress());
+  compare(turn, {buffer.data(), step.bytes});
+  turn.received += step.bytes;
+  return step.bytes > 0;
+}
+
+bool send_some(Turn& turn) {
+  const std::size_t n = turn.talk.peer->offer(turn.talk.out.substr(turn.sent, turn.talk.slice));
+  turn.sent += n;
+  if (turn.talk.peer->end() == End::reset && !turn.wants_in())
+    throw Failed(turn.talk.peer->name() + " to send " + counted(turn.talk.out.size(), turn.talk.out.size()),
+                 "a reset: " + turn.progress());
+  return n > 0;
+}
+
+bool step(Turn& turn, short ready, std::span<char> buffer) {
+  bool moved = false;
+  if (turn.wants_out() && (ready & (POLLOUT | POLLERR | POLLHUP))) moved |= send_some(turn);
+  if (turn.wants_in() && (ready & (POLLIN | POLLERR | POLLHUP))) moved |= receive_some(turn, buffer);
+  return moved;
+}
+
+}  // namespace
+
+void talk(std::span<Talk> talks) {
+  std::vector<Turn> turns;
+  for (const Talk& each : talks)
+    turns.push_back({each});
+  std::vector<char> buffer(1 << 18);
+  Time deadline = Clock::now() + patience();
+  while (std::erase_if(turns, [](const Turn& turn) { return turn.over(); }), !turns.empty()) {
+    std::vector<pollfd> polled;
+    for (const Turn& turn : turns)
+      polled.push_back({turn.talk.peer->socket(),
+                        static_cast<short>((turn.wants_in() ? POLLIN : 0) | (turn.wants_out() ? POLLOUT : 0)),
+                        0});
+    const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
+    if (left.count() <= 0 || poll(polled.data(), polled.size(), static_cast<int>(left.count())) <= 0)
+      throw Failed("the conversation to go on", "nothing moved any more: " + turns.front().progress());
+    for (std::size_t i = 0; i < turns.size(); ++i)
+      if (step(turns[i], polled[i].revents, buffer)) deadline = Clock::now() + patience();
+  }
+}
+
+std::string noise(std::uint64_t seed, std::size_t size) {
+  std::string bytes(size, '\0');
+  for (std::size_t at = 0; at < size; at += sizeof seed) {
+    std::uint64_t word = (seed << 40) + at + 0x9e3779b97f4a7c15;  // splitmix64
+    word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9;
+    word = (word ^ (word >> 27)) * 0x94d049bb133111eb;
+    word ^= word >> 31;
+    std::memcpy(bytes.data() + at, &word, std::min(sizeof word, size - at));
+  }
+  return bytes;
+}
+
+std::size_t push_until_blocked(Peer& peer, std::string_view bytes) {
+  std::size_t sent = 0;
+  while (sent < bytes.size() && peer.writable(scaled(std::chrono::milliseconds(150)))) {
+    sent += peer.offer(bytes.substr(sent, 1 << 16));
+    if (peer.end() == End::reset)
+      throw Failed("a server that lets its peer wait", "a reset after " + std::to_string(sent) + " bytes");
+  }
+  return sent;
+}
+
+}  // namespace conformance

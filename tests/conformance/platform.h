@@ -1,0 +1,103 @@
+// What the suite needs of the operating system beyond sockets: to start, stop, freeze and look into a
+// process, and a network of its own whose counters start at zero. platform_linux.cpp implements it.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace conformance {
+
+using Clock = std::chrono::steady_clock;
+using Time = Clock::time_point;
+using Duration = Clock::duration;
+using std::chrono::milliseconds;
+
+/// How a process ended.
+struct Ended {
+  int status = 0;
+  int signal = 0;  ///< not 0: killed by it
+  bool in_order() const { return status == 0 && signal == 0; }
+};
+std::string to_string(const Ended&);
+
+enum class Log {
+  kept,     ///< in a file that log() reads
+  full,     ///< a pipe that has no room for one more byte, and that nobody reads
+  hung_up,  ///< a pipe whose reader is gone
+};
+
+struct Launch {
+  std::vector<std::string> words;
+  std::vector<int> closed{};  ///< descriptors that the program finds closed
+  Log log = Log::kept;        ///< its standard error
+  bool announces = true;      ///< line() reads its standard output; else that goes with the log
+};
+
+enum class Signal { terminate, interrupt };
+
+/// A program that we started, in a process group of its own; the destructor kills the group.
+class Process {
+ public:
+  explicit Process(const Launch&);  ///< throws std::system_error; a program that is not there ends with 127
+  Process(Process&&) noexcept;
+  Process& operator=(Process&&) = delete;
+  ~Process();
+
+  int id() const { return id_; }
+  std::optional<Ended> wait(Duration patience);  ///< empty: it still runs
+  bool running() { return !wait(Duration::zero()); }
+  std::optional<std::string> line(Duration patience);  ///< the next line of its standard output
+  std::string output();                                ///< what else stands in its standard output
+  std::string log() const;                             ///< its standard error so far
+  void send(Signal);
+  void kill();
+  void freeze();  ///< returns when all its threads stand still
+  void thaw();
+
+  Duration cpu() const;  ///< processor time of all its threads, dead ones included
+  std::size_t threads() const;
+  std::vector<int> descriptors() const;
+  std::vector<int> sockets() const;                    ///< those of them that are sockets
+  void limit_descriptors(std::optional<std::size_t>);  ///< from now on; none: as at the start
+
+ private:
+  int id_ = -1;
+  int handle_ = -1;  // pidfd: readable when the process has ended
+  int stdout_ = -1, log_ = -1;
+  std::string unread_{};
+  std::optional<Ended> ended_{};
+  std::optional<std::size_t> usual_limit_{};
+};
+
+/// From now on this process and its children have a network of their own, a loopback interface. False: not
+/// allowed.
+bool enter_private_network();
+
+/// The kernel's counters (/proc/net/snmp, netstat) of this network.
+struct Counters {
+  std::uint64_t resets_sent = 0;       ///< OutRsts: by either side
+  std::uint64_t aborts_on_data = 0;    ///< TCPAbortOnData: closed at once, or data came after the close
+  std::uint64_t aborts_on_close = 0;   ///< TCPAbortOnClose: closed with input unread
+  std::uint64_t listen_overflows = 0;  ///< ListenOverflows
+};
+Counters counters();
+
+/// A TCP socket of this network, as the system's table shows it.
+struct TableEntry {
+  enum class State { established, time_wait, close_wait, other } state = State::other;
+  std::uint16_t local_port = 0, remote_port = 0;
+  std::size_t unread = 0;  ///< bytes that its owner has not read
+};
+std::vector<TableEntry> socket_table();
+
+/// Bytes sent on a socket of ours that the other side's system has not acknowledged yet (SIOCOUTQ, tcp(7)).
+std::size_t unacknowledged(int socket);
+
+bool has_program(std::string_view name);  ///< on the PATH
+
+}  // namespace conformance

@@ -1,0 +1,365 @@
+// All that is Linux's own in the suite: processes, /proc, namespaces.
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <system_error>
+#include <utility>
+
+#include "tests/conformance/platform.h"
+
+namespace conformance {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const char* what) {
+  throw std::system_error(errno, std::system_category(), what);
+}
+
+struct Pipe {
+  Pipe() {
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) fail("pipe");
+  }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+  ~Pipe() {
+    for (const int end : ends)
+      if (end >= 0) close(end);
+  }
+  int keep(std::size_t end) { return std::exchange(ends[end], -1); }
+  std::array<int, 2> ends{-1, -1};
+};
+
+void fill(int pipe_end) {
+  if (fcntl(pipe_end, F_SETFL, O_NONBLOCK) != 0) fail("fcntl");
+  const std::array<char, 4096> page{};
+  while (write(pipe_end, page.data(), page.size()) > 0) {
+  }
+  while (write(pipe_end, page.data(), 1) > 0) {
+  }
+  if (fcntl(pipe_end, F_SETFL, 0) != 0) fail("fcntl");  // the server's own end: a write to it waits
+}
+
+/// In the child: what a program finds when a person starts it, whoever started us. No way back.
+[[noreturn]] void become(const Launch& launch, std::vector<char*> words, int out, int log) {
+  setpgid(0, 0);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // no server outlives the suite
+  for (const int signal : {SIGINT, SIGTERM, SIGPIPE, SIGHUP, SIGCHLD})
+    std::signal(signal, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  const int nothing = open("/dev/null", O_RDONLY);
+  dup2(nothing, STDIN_FILENO);
+  if (nothing > STDERR_FILENO) close(nothing);
+  dup2(out, STDOUT_FILENO);
+  dup2(log, STDERR_FILENO);
+  for (const int descriptor : launch.closed)
+    close(descriptor);
+  execvp(words[0], words.data());
+  dprintf(STDERR_FILENO, "cannot run %s: %s\n", words[0], std::strerror(errno));
+  _exit(127);
+}
+
+std::string contents(const fs::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+fs::path directory(int process) {
+  return "/proc/" + std::to_string(process);
+}
+
+Ended ended_from(int status) {
+  if (WIFSIGNALED(status)) return {.status = 0, .signal = WTERMSIG(status)};
+  return {.status = WEXITSTATUS(status), .signal = 0};
+}
+
+}  // namespace
+
+std::string to_string(const Ended& ended) {
+  if (ended.signal)
+    return "killed by signal " + std::to_string(ended.signal) + " (" + strsignal(ended.signal) + ")";
+  return "exit " + std::to_string(ended.status);
+}
+
+Process::Process(const Launch& launch) {
+  Pipe out, log;
+  if (launch.log == Log::kept) {
+    log_ = memfd_create("log", MFD_CLOEXEC);
+    if (log_ < 0) fail("memfd_create");
+  } else if (launch.log == Log::full) {
+    log_ = log.keep(0);
+    fill(log.ends[1]);
+  } else {
+    close(log.keep(0));
+  }
+  std::vector<std::string> words = launch.words;
+  std::vector<char*> pointers;
+  for (std::string& word : words)
+    pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  const int log_end = launch.log == Log::kept ? log_ : log.ends[1];
+  id_ = fork();
+  if (id_ < 0) fail("fork");
+  if (id_ == 0) become(launch, pointers, launch.announces ? out.ends[1] : log_end, log_end);
+  setpgid(id_, id_);
+  handle_ = static_cast<int>(syscall(SYS_pidfd_open, id_, 0));  // glibc declares it in newer versions only
+  if (handle_ < 0) fail("pidfd_open");
+  stdout_ = out.keep(0);
+}
+
+Process::Process(Process&& other) noexcept
+    : id_(std::exchange(other.id_, -1)),
+      handle_(std::exchange(other.handle_, -1)),
+      stdout_(std::exchange(other.stdout_, -1)),
+      log_(std::exchange(other.log_, -1)),
+      unread_(std::move(other.unread_)),
+      ended_(other.ended_),
+      usual_limit_(other.usual_limit_) {}
+
+Process::~Process() {
+  if (id_ > 0) {
+    ::kill(-id_, SIGKILL);  // and what it may have started
+    if (!ended_) waitpid(id_, nullptr, 0);
+  }
+  for (const int descriptor : {handle_, stdout_, log_})
+    if (descriptor >= 0) close(descriptor);
+}
+
+std::optional<Ended> Process::wait(Duration patience) {
+  if (ended_) return ended_;
+  pollfd end{handle_, POLLIN, 0};
+  const auto whole = std::chrono::ceil<milliseconds>(patience);
+  if (poll(&end, 1, static_cast<int>(whole.count())) <= 0) return {};
+  int status = 0;
+  if (waitpid(id_, &status, 0) == id_) ended_ = ended_from(status);
+  return ended_;
+}
+
+std::optional<std::string> Process::line(Duration patience) {
+  const Time until = Clock::now() + patience;
+  while (true) {
+    if (const std::size_t end = unread_.find('\n'); end != unread_.npos) {
+      std::string line = unread_.substr(0, end);
+      unread_.erase(0, end + 1);
+      return line;
+    }
+    pollfd input{stdout_, POLLIN, 0};
+    const auto left = std::chrono::ceil<milliseconds>(until - Clock::now());
+    if (left.count() < 0 || poll(&input, 1, static_cast<int>(left.count())) <= 0) return {};
+    std::array<char, 4096> chunk;
+    const ssize_t n = read(stdout_, chunk.data(), chunk.size());
+    if (n <= 0) return {};
+    unread_.append(chunk.data(), n);
+  }
+}
+
+std::string Process::output() {
+  std::array<char, 4096> chunk;
+  pollfd input{stdout_, POLLIN, 0};
+  while (poll(&input, 1, 0) > 0) {
+    const ssize_t n = read(stdout_, chunk.data(), chunk.size());
+    if (n <= 0) break;
+    unread_.append(chunk.data(), n);
+  }
+  return unread_;
+}
+
+std::string Process::log() const {
+  std::string text;
+  std::array<char, 4096> chunk;
+  ssize_t n = 0;
+  while (log_ >= 0 && (n = pread(log_, chunk.data(), chunk.size(), static_cast<off_t>(text.size()))) > 0)
+    text.append(chunk.data(), n);  // a pipe answers ESPIPE: nothing of it was kept
+  return text;
+}
+
+void Process::send(Signal signal) {
+  if (running()) ::kill(id_, signal == Signal::terminate ? SIGTERM : SIGINT);
+}
+
+void Process::kill() {
+  if (!running()) return;
+  ::kill(id_, SIGKILL);
+  wait(std::chrono::seconds(10));
+}
+
+void Process::freeze() {
+  if (!running()) return;
+  ::kill(id_, SIGSTOP);
+  int status = 0;
+  if (waitpid(id_, &status, WUNTRACED) == id_ && !WIFSTOPPED(status)) ended_ = ended_from(status);
+}
+
+void Process::thaw() {
+  if (running()) ::kill(id_, SIGCONT);
+}
+
+Duration Process::cpu() const {
+  clockid_t clock{};
+  timespec time{};
+  if (clock_getcpuclockid(id_, &clock) != 0 || clock_gettime(clock, &time) != 0) return {};
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+std::size_t Process::threads() const {
+  std::error_code gone;
+  const fs::directory_iterator tasks(directory(id_) / "task", gone);
+  return static_cast<std::size_t>(std::distance(begin(tasks), end(tasks)));
+}
+
+std::vector<int> Process::descriptors() const {
+  std::vector<int> all;
+  std::error_code gone;
+  for (const auto& entry : fs::directory_iterator(directory(id_) / "fd", gone))
+    all.push_back(std::stoi(entry.path().filename()));
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+std::vector<int> Process::sockets() const {
+  std::vector<int> all = descriptors();
+  std::erase_if(all, [this](int descriptor) {
+    std::error_code gone;
+    const fs::path link = directory(id_) / "fd" / std::to_string(descriptor);
+    return !fs::read_symlink(link, gone).string().starts_with("socket:");
+  });
+  return all;
+}
+
+void Process::limit_descriptors(std::optional<std::size_t> most) {
+  rlimit limit{};
+  if (prlimit(id_, RLIMIT_NOFILE, nullptr, &limit) != 0) fail("prlimit");
+  if (!usual_limit_) usual_limit_ = limit.rlim_cur;
+  limit.rlim_cur = most.value_or(*usual_limit_);
+  if (prlimit(id_, RLIMIT_NOFILE, &limit, nullptr) != 0) fail("prlimit");
+}
+
+namespace {
+
+void write_file(const char* path, const std::string& text) {
+  std::ofstream file(path);
+  file << text;
+}
+
+bool raise_loopback() {
+  const int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  bool up = any >= 0 && ioctl(any, SIOCGIFFLAGS, &request) == 0;
+  request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
+  up = up && ioctl(any, SIOCSIFFLAGS, &request) == 0;
+  if (any >= 0) close(any);
+  return up;
+}
+
+/// Two lines a group: the names, then the values in the same order.
+std::uint64_t counter(const std::string& table, std::string_view group, std::string_view name) {
+  std::istringstream lines(table);
+  std::string names, values;
+  while (std::getline(lines, names) && std::getline(lines, values)) {
+    std::istringstream each_name(names), each_value(values);
+    std::string a_name, a_value;
+    each_name >> a_name;
+    each_value >> a_value;
+    if (a_name != group) continue;
+    while (each_name >> a_name && each_value >> a_value)
+      if (a_name == name) return std::stoull(a_value);
+  }
+  throw std::runtime_error("this kernel does not count " + std::string(name));
+}
+
+/// "0100007F:1F90" → the port; "00000000:00000010" → the second number.
+std::uint64_t after_colon(const std::string& field) {
+  const std::size_t colon = field.rfind(':');
+  return std::stoull(field.substr(colon + 1), nullptr, 16);
+}
+
+TableEntry::State state_from(const std::string& code) {
+  using enum TableEntry::State;
+  if (code == "01") return established;
+  if (code == "06") return time_wait;
+  if (code == "08") return close_wait;
+  return other;
+}
+
+}  // namespace
+
+bool enter_private_network() {
+  const std::string user = std::to_string(getuid()), group = std::to_string(getgid());
+  if (unshare(CLONE_NEWNET) != 0) {
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return false;
+    write_file("/proc/self/setgroups", "deny");
+    write_file("/proc/self/uid_map", user + " " + user + " 1");
+    write_file("/proc/self/gid_map", group + " " + group + " 1");
+  }
+  if (!raise_loopback()) throw std::system_error(errno, std::system_category(), "a network without loopback");
+  return true;
+}
+
+Counters counters() {
+  const std::string snmp = contents("/proc/thread-self/net/snmp");
+  const std::string netstat = contents("/proc/thread-self/net/netstat");
+  return {.resets_sent = counter(snmp, "Tcp:", "OutRsts"),
+          .aborts_on_data = counter(netstat, "TcpExt:", "TCPAbortOnData"),
+          .aborts_on_close = counter(netstat, "TcpExt:", "TCPAbortOnClose"),
+          .listen_overflows = counter(netstat, "TcpExt:", "ListenOverflows")};
+}
+
+std::vector<TableEntry> socket_table() {
+  std::vector<TableEntry> table;
+  for (const char* file : {"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"}) {
+    std::istringstream lines(contents(file));
+    std::string line;
+    std::getline(lines, line);
+    while (std::getline(lines, line)) {
+      std::istringstream fields(line);
+      std::string number, local, remote, state, queues;
+      fields >> number >> local >> remote >> state >> queues;
+      table.push_back({.state = state_from(state),
+                       .local_port = static_cast<std::uint16_t>(after_colon(local)),
+                       .remote_port = static_cast<std::uint16_t>(after_colon(remote)),
+                       .unread = after_colon(queues)});
+    }
+  }
+  return table;
+}
+
+std::size_t unacknowledged(int socket) {
+  int count = 0;
+  if (ioctl(socket, SIOCOUTQ, &count) != 0) fail("SIOCOUTQ");
+  return static_cast<std::size_t>(count);
+}
+
+bool has_program(std::string_view name) {
+  std::istringstream folders(std::getenv("PATH") ? std::getenv("PATH") : "");
+  std::string folder;
+  while (std::getline(folders, folder, ':'))
+    if (access((fs::path(folder) / name).c_str(), X_OK) == 0) return true;
+  return false;
+}
+
+}  // namespace conformance

@@ -1,0 +1,55 @@
+// What a case's body plays on: the server, clients of it, and notes on the verdict.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/conformance/peer.h"
+#include "tests/conformance/subject.h"
+#include "tests/conformance/suite.h"
+
+namespace conformance {
+
+class Scene {
+ public:
+  Scene(const Subject& subject, Server* standing) : subject_(subject), standing_(standing) {}
+
+  const Subject& subject() const { return subject_; }
+  const Profile& profile() const { return subject_.profile(); }
+  /// The server of the case's service: it stands for many cases, and judge() looks after it.
+  Server& server() { return *standing_; }
+  /// A server of the case's own; one that still runs when the body is over is checked and ended like the
+  /// others.
+  Server& start(const StartOptions& = {});
+
+  Peer connect(int receive_buffer = 0) { return connect(server(), receive_buffer); }
+  Peer connect(const Server&, int receive_buffer = 0);
+  std::vector<Peer> connect_many(std::size_t, const Server&);
+  std::vector<Peer> connect_many(std::size_t count) { return connect_many(count, server()); }
+  /// A connection only begun, that may be refused.
+  Peer dial(const Target& target) { return {log_, ++peers_, target}; }
+
+  /// How many of so many clients the model serves at once. Fewer than asked: the verdict becomes LIMIT.
+  std::size_t served_at_once(std::size_t clients);
+
+  void limit(std::string reason) { limit_ = std::move(reason); }  ///< observed as declared
+  void info(std::string reason) { info_ = std::move(reason); }    ///< not judged in full, and why
+
+  const std::string& limit() const { return limit_; }
+  const std::string& info() const { return info_; }
+  const WireLog& log() const { return log_; }
+  std::deque<std::unique_ptr<Server>>& own() { return own_; }
+
+ private:
+  const Subject& subject_;
+  Server* standing_;
+  std::deque<std::unique_ptr<Server>> own_{};
+  WireLog log_{};
+  std::size_t peers_ = 0;
+  std::string limit_, info_;
+};
+
+}  // namespace conformance

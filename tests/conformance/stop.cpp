@@ -1,0 +1,246 @@
+// STOP: a server that is asked to end.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tests/conformance/expect.h"
+#include "tests/conformance/scene.h"
+#include "tests/conformance/suite.h"
+
+namespace conformance {
+namespace {
+
+constexpr std::size_t KiB = 1024, MiB = 1024 * KiB;
+constexpr int small_window = 16 * KiB;
+constexpr std::string_view stop_contract = "contract, point 10";
+
+Duration a_second() {
+  return scaled(std::chrono::seconds(1));
+}
+
+/// A client whose answer the server cannot get rid of. Returns how much the connection has taken from it.
+std::size_t stick(Peer& peer) {
+  return push_until_blocked(peer, noise(settings().seed, 8 * MiB));
+}
+
+StartOptions cold(std::vector<std::string> options = {}) {
+  return {.options = std::move(options), .warm = false};
+}
+
+void stop(Server& server, Signal signal = Signal::terminate) {
+  server.process().send(signal);
+  expect_exit_in_order(server.process(), a_second());
+}
+
+/// Asks again and again; a connection made a moment before the listener closed counts for nothing.
+void expect_refusal_at_once(Scene& scene, Server& server) {
+  const Time until = Clock::now() + a_second();
+  while (!scene.dial(server.target()).refused(milliseconds(1)))
+    expect(Clock::now() < until, "no new connection once the server stops",
+           "one still succeeds a second later");
+}
+
+TEST_CASE("STOP-01 each way to stop, idle: exit 0 within a second") {
+  judge({.requirement = "SIGTERM and SIGINT end a server that nobody uses, in order and soon",
+         .source = stop_contract,
+         .catches = "a sleep that the signal does not end; a handler that is installed after READY",
+         .needs = Needs::stop},
+        [](Scene& scene) {
+          std::vector<Signal> ways{Signal::terminate};
+          if (scene.subject().ours()) ways.push_back(Signal::interrupt);
+          for (const Signal way : ways) {
+            stop(scene.start(cold()), way);
+            Server& used = scene.start(cold());
+            expect_next_client_served(used.target(), used.service());
+            stop(used, way);
+          }
+        });
+}
+
+TEST_CASE("STOP-02 with 50 idle connections: a FIN for each") {
+  judge({.requirement = "who is connected when the server stops gets an orderly end",
+         .source = "contract, points 6 and 10; RFC 9293, 3.6",
+         .catches = "connections that the exit of the process cuts off, or that hold it up",
+         .needs = Needs::stop},
+        [](Scene& scene) {
+          Server& server = scene.start(cold());
+          std::vector<Peer> peers = scene.connect_many(50, server);
+          const std::span<Peer> served = std::span(peers).first(scene.served_at_once(peers.size()));
+          const std::span<Peer> waiting = std::span(peers).subspan(served.size());
+          for (Peer& peer : served)
+            expect_echo(peer, "?");
+          const ExpectNoReset no_reset(scene);
+          server.process().send(Signal::terminate);
+          for (Peer& peer : served)
+            expect_fin(peer);
+          for (Peer& peer : waiting)
+            expect_reset(peer);
+          if (waiting.empty()) no_reset.now();
+          if (!waiting.empty())
+            scene.limit("as declared: FIN for the one it serves, the system resets the backlog");
+          peers.clear();
+          expect_exit_in_order(server.process(), a_second());
+        });
+}
+
+/// How much the server has taken out of its socket, of what this client sent: the least that it could be.
+std::size_t taken_by(const Server& server, const Peer& peer, std::size_t sent) {
+  const auto table = socket_table();
+  const auto its_end = std::ranges::find_if(table, [&](const TableEntry& entry) {
+    return entry.local_port == server.target().port && entry.remote_port == peer.local_port();
+  });
+  if (its_end == table.end()) throw Failed("the server's end of " + peer.name(), "no such socket");
+  return sent - unacknowledged(peer.socket()) - its_end->unread;
+}
+
+TEST_CASE("STOP-03 what is in flight completes") {
+  judge({.requirement = "all that the server had read when it was asked to stop is answered, then FIN",
+         .source = stop_contract,
+         .catches = "a stop that throws the queues away, or resets because input lies unread",
+         .needs = Needs::stop},
+        [](Scene& scene) {
+          Server& server = scene.start(cold());
+          Peer peer = scene.connect(server, small_window);
+          const std::string content = noise(settings().seed, 8 * MiB);
+          const std::size_t sent = stick(peer);
+          auto frozen = server.freeze();
+          const std::size_t taken = taken_by(server, peer, sent);
+          server.process().send(Signal::terminate);
+          frozen.thaw();
+          const std::string reply = expect_rest_and_fin(peer);
+          expect(content.starts_with(reply), "the bytes that were sent", "others");
+          expect(reply.size() >= taken, "at least the " + std::to_string(taken) + " bytes that it had read",
+                 std::to_string(reply.size()));
+          peer.close();
+          expect_exit_in_order(server.process(), a_second());
+        });
+}
+
+TEST_CASE("STOP-04 new connects are refused at once") {
+  judge({.requirement = "a server that stops takes nobody new, while it still serves those it has",
+         .source = stop_contract,
+         .catches =
+             "a listener that stays open through the drain: clients connect to a server that never answers",
+         .needs = Needs::stop},
+        [](Scene& scene) {
+          Server& server = scene.start(cold());
+          Peer peer = scene.connect(server, small_window);
+          stick(peer);
+          server.process().send(Signal::terminate);
+          expect_refusal_at_once(scene, server);
+          if (scene.subject().ours())
+            expect(server.running(), "a drain that still waits", "the server is gone");
+          expect_rest_and_fin(peer);
+          peer.close();
+          expect_exit_in_order(server.process(), a_second());
+        });
+}
+
+TEST_CASE("STOP-05 a stuck peer: exits at the deadline") {
+  judge({.requirement = "--drain-timeout bounds the wait, neither less nor more; who is left is reset",
+         .source = stop_contract,
+         .catches = "a stop that waits for ever, or does not wait at all",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          Server& server = scene.start(cold({"--drain-timeout", "500"}));
+          Peer peer = scene.connect(server, small_window);
+          stick(peer);
+          const Time asked = Clock::now();
+          server.process().send(Signal::terminate);
+          expect_exit_in_order(server.process(), milliseconds(500) + a_second());
+          const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - asked);
+          expect(took >= milliseconds(480), "a wait until the deadline, 500 ms",
+                 std::to_string(took.count()) + " ms");
+          expect_reset(peer);
+        });
+}
+
+TEST_CASE("STOP-06 a second signal: at once") {
+  judge({.requirement = "who asks twice does not want to wait",
+         .source = "README, \"the servers\": a second signal ends it at once, with any exit status",
+         .catches = "a second signal that is lost while the first is being served",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          Server& server = scene.start(cold({"--drain-timeout", "60000"}));
+          Peer peer = scene.connect(server, small_window);
+          stick(peer);
+          server.process().send(Signal::terminate);
+          expect_refusal_at_once(scene, server);
+          expect(server.running(), "a drain that still waits", "the server is gone");
+          server.process().send(Signal::terminate);
+          expect(server.process().wait(a_second()).has_value(), "an end within a second", "it still runs");
+        });
+}
+
+void stop_in_a_connect_storm(Scene& scene) {
+  Server& server = scene.start(cold());
+  std::vector<Peer> storm;
+  for (int i = 0; i < 200; ++i)
+    storm.push_back(scene.dial(server.target()));
+  server.process().send(Signal::terminate);
+  const Time until = Clock::now() + a_second();
+  while (storm.size() < 700 && Clock::now() < until && !storm.back().refused(Duration::zero()))
+    storm.push_back(scene.dial(server.target()));
+  storm.clear();
+  expect_exit_in_order(server.process(), a_second());
+}
+
+void stop_out_of_descriptors(Scene& scene) {
+  Server& server = scene.start();
+  server.process().limit_descriptors(server.process().descriptors().back() + 1);
+  std::vector<Peer> more_than_it_can_take;
+  for (int i = 0; i < 8; ++i)
+    more_than_it_can_take.push_back(scene.dial(server.target()));
+  server.process().wait(scaled(milliseconds(100)));  // it fails to accept, and goes on trying
+  expect(server.running(), "a server that lives without descriptors", "it is gone");
+  stop(server);
+}
+
+void stop_under_backpressure(Scene& scene) {
+  Server& server = scene.start(cold({"--drain-timeout", "300"}));
+  std::vector<Peer> peers = scene.connect_many(4, server);
+  for (Peer& peer : peers)
+    stick(peer);
+  server.process().send(Signal::terminate);
+  expect_exit_in_order(server.process(), milliseconds(300) + a_second());
+}
+
+TEST_CASE("STOP-07 in a connect storm, out of descriptors, under backpressure") {
+  judge({.requirement = "a server can be stopped when it has most to do",
+         .source = "contract, points 10 and 13",
+         .catches = "a stop that only an idle loop hears; a wake-up that needs a descriptor; an accept after "
+                    "the sweep",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          stop_in_a_connect_storm(scene);
+          stop_out_of_descriptors(scene);
+          stop_under_backpressure(scene);
+        });
+}
+
+TEST_CASE("STOP-08 100 starts and stops") {
+  judge({.requirement = "from the moment it says READY a server can be stopped, each time",
+         .source = "README, \"the servers\"; contract, point 10",
+         .catches = "a race between start and stop: a signal lost, a thread joined before it ran",
+         .needs = Needs::stop},
+        [](Scene& scene) {
+          for (int round = 0; round < 100; ++round) {
+            Server& server = scene.start(cold());
+            if (round % 2 == 0) {
+              stop(server);
+              continue;
+            }
+            Peer peer = scene.connect(server);
+            expect_echo(peer, "?");
+            server.process().send(Signal::terminate);
+            expect_fin(peer);
+            peer.close();
+            expect_exit_in_order(server.process(), a_second());
+          }
+        });
+}
+
+}  // namespace
+}  // namespace conformance

@@ -1,0 +1,270 @@
+#include "tests/conformance/subject.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "tests/conformance/expect.h"
+#include "tests/conformance/suite.h"
+
+namespace conformance {
+namespace {
+
+/// The words of a command, with '…' and "…" as a shell takes them.
+std::vector<std::string> split(const std::string& command) {
+  std::vector<std::string> words;
+  bool inside = false;
+  char quote = 0;
+  for (const char c : command) {
+    if (quote == 0 && c == ' ') {
+      inside = false;
+    } else if (c == quote) {
+      quote = 0;
+    } else {
+      if (!std::exchange(inside, true)) words.emplace_back();
+      if (quote == 0 && (c == '\'' || c == '"'))
+        quote = c;
+      else
+        words.back() += c;
+    }
+  }
+  return words;
+}
+
+Target parse_address(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  std::string host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const int port = colon == text.npos ? 0 : std::atoi(text.c_str() + colon + 1);
+  if (port < 1 || port > 65535) throw std::runtime_error("--connect takes HOST:PORT, not '" + text + "'");
+  return {host, static_cast<std::uint16_t>(port)};
+}
+
+constexpr std::string_view port_mark = "{port}";
+
+std::string replaced(std::string word, std::uint16_t port) {
+  if (const std::size_t at = word.find(port_mark); at != word.npos)
+    word.replace(at, port_mark.size(), std::to_string(port));
+  return word;
+}
+
+/// "… port=40123 pid=4711" → 40123.
+std::string field(const std::string& line, const std::string& key) {
+  const std::size_t at = line.find(" " + key + "=");
+  if (at == line.npos) throw Failed("a READY line with " + key + "=", "'" + line + "'");
+  const std::size_t begin = at + key.size() + 2;
+  return line.substr(begin, line.find(' ', begin) - begin);
+}
+
+std::string how_it_is(Process& process) {
+  const auto ended = process.wait(Duration::zero());
+  const std::string log = process.log();
+  return (ended ? to_string(*ended) : "it runs") + (log.empty() ? "" : ", and says: " + log);
+}
+
+/// A server without READY listens when somebody can connect.
+void wait_until_it_answers(Process& process, const Target& target) {
+  const Time until = Clock::now() + patience();
+  while (Clock::now() < until && process.running()) {
+    WireLog log;
+    Peer peer(log, 1, target);
+    if (!peer.refused(milliseconds(100)) && peer.connected(Duration::zero())) return;
+    process.wait(milliseconds(5));
+  }
+  throw Failed("a server that listens on " + to_string(target), how_it_is(process));
+}
+
+}  // namespace
+
+std::string json_value(const std::string& json, const std::string& key) {
+  const std::string name = "\"" + key + "\":";
+  std::size_t at = json.find(name);
+  if (at == json.npos) return {};
+  at = json.find_first_not_of(' ', at + name.size());
+  if (at == json.npos) return {};
+  if (json[at] == '"') return json.substr(at + 1, json.find('"', at + 1) - at - 1);
+  return json.substr(at, json.find_first_of(",} \n", at) - at);
+}
+
+Server::Server(Target target, std::string service)
+    : target_(std::move(target)), service_(std::move(service)) {}
+
+Server::Server(Process process, Target target, std::string service, std::string ready, bool ours)
+    : target_(std::move(target)),
+      service_(std::move(service)),
+      ready_(std::move(ready)),
+      process_(std::move(process)),
+      ours_(ours) {}
+
+Process& Server::process() {
+  if (!process_) throw NotApplicable("the server's process is not ours to start, stop or look into");
+  return *process_;
+}
+
+void Server::warm_up() {
+  for (int client = 0; client < 2; ++client)
+    expect_next_client_served(target_, service_);
+  const Time until = Clock::now() + patience();
+  Holdings seen = holdings();
+  for (Time since = Clock::now(); Clock::now() < until && Clock::now() - since < scaled(milliseconds(100));) {
+    process_->wait(milliseconds(5));
+    if (const Holdings now = holdings(); now != seen) {
+      seen = now;
+      since = Clock::now();
+    }
+  }
+  baseline_ = seen;
+}
+
+bool Server::returned_to_baseline() const {
+  const Holdings now = holdings();
+  if (ours_) return now == *baseline_;
+  // A runtime may open a few descriptors and threads when it first needs them; a leak goes on growing.
+  constexpr std::size_t few_descriptors = 8, few_threads = 16;
+  return now.descriptors <= baseline_->descriptors + few_descriptors &&
+         now.threads <= baseline_->threads + few_threads;
+}
+
+void Server::expect_holdings_returned() {
+  if (!baseline_) return;
+  const Time until = Clock::now() + patience();
+  while (!returned_to_baseline()) {
+    if (Clock::now() >= until) {
+      const Holdings now = holdings();
+      throw Failed(
+          "what the server held before the case: " + std::to_string(baseline_->descriptors) +
+              " descriptors, " + std::to_string(baseline_->threads) + " threads",
+          std::to_string(now.descriptors) + " descriptors, " + std::to_string(now.threads) + " threads");
+    }
+    process_->wait(milliseconds(2));  // nothing tells us when a descriptor is closed
+  }
+}
+
+/// A moment's work after the last client is none of our business; a server that spins never has a quiet
+/// interval.
+void Server::expect_rest() {
+  constexpr milliseconds interval(100), allowed(5);
+  Duration used{};
+  const Time until = Clock::now() + scaled(std::chrono::seconds(1));
+  do {
+    const Duration before = process_->cpu();
+    process_->wait(interval);
+    used = process_->cpu() - before;
+  } while (used >= allowed && Clock::now() < until);
+  expect(used < allowed, "no work at rest (less than 5 ms of processor time in 100 ms)",
+         std::to_string(std::chrono::duration_cast<milliseconds>(used).count()) + " ms in the last 100");
+}
+
+void Server::expect_unharmed() {
+  if (process_) {
+    process_->thaw();
+    if (!process_->running()) throw Failed("a server that still runs", how_it_is(*process_));
+  }
+  expect_next_client_served(target_, service_);
+  if (!process_) return;
+  expect_holdings_returned();
+  expect_rest();
+  expect_no_sanitizer_report();
+}
+
+void Server::expect_no_sanitizer_report() const {
+  const std::string log = process_ ? process_->log() : "";
+  for (const std::string_view mark :
+       {"ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:"})
+    if (const std::size_t at = log.find(mark); at != log.npos)
+      throw Failed("a sanitizer that has nothing to say", log.substr(at, 2000));
+}
+
+std::string Server::last_words() const {
+  std::string log = process_ ? process_->log() : "";
+  std::size_t from = log.size();
+  for (int lines = 0; lines < 6 && from != log.npos && from > 0; ++lines)
+    from = log.rfind('\n', from - 1);
+  return from == log.npos || from == 0 ? log : log.substr(from + 1);
+}
+
+Subject::Subject() {
+  if (settings().server.empty()) {
+    foreign_service_ = settings().service.empty() ? "echo" : settings().service;
+    parse_address(settings().address);
+    return;
+  }
+  words_ = split(settings().server);
+  if (words_.empty()) throw std::runtime_error("--server takes a command");
+  if (std::ranges::none_of(words_, [](const auto& word) { return word.find(port_mark) != word.npos; }))
+    ask_profile();
+  else if (!settings().service.empty())
+    foreign_service_ = settings().service;
+}
+
+void Subject::ask_profile() {
+  Process asked = run({"--describe"});
+  const auto ended = asked.wait(patience());
+  if (ended && ended->status == 127) throw std::runtime_error(asked.log());
+  const std::string profile = asked.output();
+  if (!ended || !ended->in_order() || json_value(profile, "model").empty())
+    throw std::runtime_error(
+        "'" + settings().server +
+        "' does not answer --describe as a server of the ladder does. For another's, write "
+        "{port} where its command takes the port");
+  ours_ = true;
+  profile_.model = json_value(profile, "model");
+  if (const std::string number = json_value(profile, "clients_at_once"); number != "null" && !number.empty())
+    profile_.clients_at_once = std::stoul(number);
+}
+
+bool Subject::offers(std::string_view service) const {
+  if (ours_) return settings().service.empty() || settings().service == service;
+  return foreign_service_ == service;
+}
+
+std::string Subject::describe() const {
+  return starts() ? settings().server + " (" + profile_.model + ")" : settings().address;
+}
+
+Process Subject::run(std::vector<std::string> arguments) const {
+  Launch launch{.words = words_};
+  std::ranges::move(arguments, std::back_inserter(launch.words));
+  return Process(launch);
+}
+
+std::unique_ptr<Server> Subject::start(const StartOptions& how) const {
+  if (!starts()) return std::make_unique<Server>(parse_address(settings().address), std::string(how.service));
+  auto server = ours_ ? start_ours(how) : start_foreign(how);
+  if (how.warm) server->warm_up();
+  return server;
+}
+
+std::unique_ptr<Server> Subject::start_ours(const StartOptions& how) const {
+  Launch launch{.words = words_, .closed = how.closed, .log = how.log};
+  launch.announces = std::ranges::find(how.closed, 1) == how.closed.end();
+  const std::uint16_t port = launch.announces ? 0 : free_port();
+  for (std::string word :
+       {std::string("--service"), std::string(how.service), std::string("--port"), std::to_string(port)})
+    launch.words.push_back(std::move(word));
+  std::ranges::copy(how.options, std::back_inserter(launch.words));
+  Process process(launch);
+  std::string service(how.service);
+  if (!launch.announces) {
+    const Target target{"127.0.0.1", port};
+    wait_until_it_answers(process, target);
+    return std::make_unique<Server>(std::move(process), target, std::move(service), "", true);
+  }
+  const auto ready = process.line(patience());
+  if (!ready || !ready->starts_with("READY "))
+    throw Failed("a READY line", ready ? "'" + *ready + "'" : "none; " + how_it_is(process));
+  const Target target{field(*ready, "host"), static_cast<std::uint16_t>(std::stoul(field(*ready, "port")))};
+  return std::make_unique<Server>(std::move(process), target, std::move(service), *ready, true);
+}
+
+std::unique_ptr<Server> Subject::start_foreign(const StartOptions& how) const {
+  const Target target{"127.0.0.1", free_port()};
+  Launch launch{.words = words_, .log = how.log, .announces = false};
+  for (std::string& word : launch.words)
+    word = replaced(word, target.port);
+  Process process(launch);
+  wait_until_it_answers(process, target);
+  return std::make_unique<Server>(std::move(process), target, std::string(how.service), "", false);
+}
+
+}  // namespace conformance

@@ -1,0 +1,118 @@
+// The server under test: how to start it, what it says of itself, and what must hold of it after every case.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/conformance/peer.h"
+#include "tests/conformance/platform.h"
+
+namespace conformance {
+
+/// What a server of ours says of itself by --describe. A foreign one is taken to serve all at once.
+struct Profile {
+  std::string model = "foreign";
+  std::optional<std::size_t> clients_at_once{};
+};
+
+/// The value of a key in a JSON text, as it stands there; empty: no such key.
+std::string json_value(const std::string& json, const std::string& key);
+
+struct StartOptions {
+  std::string_view service = "echo";
+  std::vector<std::string> options{};
+  std::vector<int> closed{};
+  Log log = Log::kept;
+  bool warm = true;  ///< serve it two clients, and note what it holds at rest
+};
+
+/// A server that serves, or did: one that we started, or one that runs somewhere (--connect).
+class Server {
+ public:
+  explicit Server(Target, std::string service);
+  Server(Process, Target, std::string service, std::string ready, bool ours);
+
+  const Target& target() const { return target_; }
+  const std::string& service() const { return service_; }
+  const std::string& ready() const { return ready_; }  ///< its READY line; a foreign server has none
+
+  bool has_process() const { return process_.has_value(); }
+  Process& process();  ///< throws NotApplicable for one that we did not start
+  bool running() { return !process_ || process_->running(); }
+
+  /// The process stands still until the guard goes: a scheduler for "all of this is there when it wakes".
+  class Frozen {
+   public:
+    explicit Frozen(Process* process) : process_(process) {
+      if (process_) process_->freeze();
+    }
+    Frozen(const Frozen&) = delete;
+    Frozen& operator=(const Frozen&) = delete;
+    ~Frozen() { thaw(); }
+    void thaw() {
+      if (process_) process_->thaw();
+      process_ = nullptr;
+    }
+
+   private:
+    Process* process_;
+  };
+  Frozen freeze() { return Frozen(&process()); }
+  Frozen freeze_if_possible() { return Frozen(process_ ? &*process_ : nullptr); }
+
+  void warm_up();
+  /// Alive, serving, at rest, with nothing left of its clients; throws Failed.
+  void expect_unharmed();
+  void expect_no_sanitizer_report() const;
+  std::string last_words() const;  ///< the last lines of its log
+
+ private:
+  struct Holdings {
+    std::size_t descriptors = 0, threads = 0;
+    bool operator==(const Holdings&) const = default;
+  };
+  Holdings holdings() const { return {process_->descriptors().size(), process_->threads()}; }
+  bool returned_to_baseline() const;
+  void expect_holdings_returned();
+  void expect_rest();
+
+  Target target_;
+  std::string service_, ready_;
+  std::optional<Process> process_{};
+  std::optional<Holdings> baseline_{};
+  bool ours_ = false;
+};
+
+/// What is judged: a program or an address.
+class Subject {
+ public:
+  /// Reads the settings and asks the program what it is. Throws std::runtime_error if it cannot be judged at
+  /// all.
+  Subject();
+
+  const Profile& profile() const { return profile_; }
+  bool ours() const { return ours_; }
+  bool starts() const { return !words_.empty(); }
+  bool offers(std::string_view service) const;
+  std::string describe() const;  ///< for the head of the report
+
+  std::unique_ptr<Server> start(const StartOptions&) const;  ///< throws Failed if it does not come up
+  /// Runs the program of a server of ours with these arguments alone.
+  Process run(std::vector<std::string> arguments) const;
+
+ private:
+  std::unique_ptr<Server> start_ours(const StartOptions&) const;
+  std::unique_ptr<Server> start_foreign(const StartOptions&) const;
+  void ask_profile();
+
+  std::vector<std::string> words_{};
+  std::string foreign_service_ = "echo";
+  Profile profile_{};
+  bool ours_ = false;
+};
+
+}  // namespace conformance

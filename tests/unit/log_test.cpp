@@ -42,6 +42,7 @@ TEST_CASE("log: lines of many threads never interleave (OBS-05)") {
   });
   {
     std::vector<std::jthread> threads;
+    threads.reserve(4);
     for (int i = 0; i < 4; ++i)
       threads.emplace_back([&] {
         for (int n = 0; n < 500; ++n) {

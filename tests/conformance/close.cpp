@@ -46,24 +46,32 @@ TEST_CASE("CLOSE-02 100 orderly clients: no reset is sent") {
       });
 }
 
-TEST_CASE("CLOSE-03 a reset in mid-echo leaves the neighbours unharmed") {
+void reset_beside_neighbours(Scene& scene, bool in_mid_echo) {
+  Peer victim = scene.connect();
+  std::vector<Peer> neighbours = scene.connect_many(5);
+  if (scene.served_at_once(neighbours.size() + 1) > neighbours.size())
+    for (Peer& neighbour : neighbours)
+      expect_echo(neighbour, "before");
+  expect_echo(victim, "?");
+  if (in_mid_echo) {
+    victim.send(noise(settings().seed, 256 * KiB));
+    expect(victim.readable(patience()), "an echo to begin", "nothing");
+  }
+  victim.reset();
+  const std::string after = noise(settings().seed, 16 * KiB);
+  in_turns(scene, neighbours, [&](std::span<Peer> served) {
+    for (Peer& neighbour : served)
+      expect_echo(neighbour, after);
+  });
+}
+
+TEST_CASE("CLOSE-03 a reset, in mid-echo and between two, leaves the neighbours unharmed") {
   judge({.requirement = "one client's reset is that client's alone",
          .source = "RFC 9293, 3.10.7.4; recv(2), ECONNRESET; contract, point 11",
          .catches = "a server that exits on a peer's error, or closes the wrong connection"},
         [](Scene& scene) {
-          Peer victim = scene.connect();
-          std::vector<Peer> neighbours = scene.connect_many(5);
-          if (scene.served_at_once(neighbours.size() + 1) > neighbours.size())
-            for (Peer& neighbour : neighbours)
-              expect_echo(neighbour, "before");
-          victim.send(noise(settings().seed, 256 * KiB));
-          expect(victim.readable(patience()), "an echo to begin", "nothing");
-          victim.reset();
-          const std::string after = noise(settings().seed, 16 * KiB);
-          in_turns(scene, neighbours, [&](std::span<Peer> served) {
-            for (Peer& neighbour : served)
-              expect_echo(neighbour, after);
-          });
+          reset_beside_neighbours(scene, true);
+          reset_beside_neighbours(scene, false);
         });
 }
 

@@ -122,6 +122,15 @@ HeldPort::~HeldPort() {
   ::close(socket_);
 }
 
+bool has_ipv6() {
+  const Address address = address_of({"::1", 0});
+  const int any = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool bound =
+      any >= 0 && bind(any, reinterpret_cast<const sockaddr*>(&address.storage), address.size) == 0;
+  if (any >= 0) ::close(any);
+  return bound;
+}
+
 Peer::Peer(WireLog& log, std::size_t number, const Target& target, int receive_buffer)
     : log_(&log), number_(number) {
   const Address address = address_of(target);

@@ -54,10 +54,11 @@ class HeldPort {
   int socket_ = -1;
   std::uint16_t port_ = 0;
 };
-/// One that nobody holds.
+/// A port that nobody holds.
 inline std::uint16_t free_port() {
   return HeldPort().port();
 }
+bool has_ipv6();  ///< this machine can listen on ::1
 
 /// How a stream ends, or that it has not.
 enum class End { open, fin, reset };

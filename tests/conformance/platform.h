@@ -62,8 +62,9 @@ class Process {
   Duration cpu() const;  ///< processor time of all its threads, dead ones included
   std::size_t threads() const;
   std::vector<int> descriptors() const;
-  std::vector<int> sockets() const;                    ///< those of them that are sockets
-  void limit_descriptors(std::optional<std::size_t>);  ///< from now on; none: as at the start
+  std::vector<int> sockets() const;  ///< those of them that are sockets
+  void deny_descriptors();           ///< from now on it gets no new one (RLIMIT_NOFILE)
+  void allow_descriptors();          ///< as at the start
 
  private:
   int id_ = -1;
@@ -71,7 +72,7 @@ class Process {
   int stdout_ = -1, log_ = -1;
   std::string unread_{};
   std::optional<Ended> ended_{};
-  std::optional<std::size_t> usual_limit_{};
+  std::optional<std::uint64_t> usual_limit_{};
 };
 
 /// From now on this process and its children have a network of their own, a loopback interface. False: not

@@ -73,9 +73,9 @@ void fill(int pipe_end) {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   const int nothing = open("/dev/null", O_RDONLY);
   dup2(nothing, STDIN_FILENO);
-  if (nothing > STDERR_FILENO) close(nothing);
   dup2(out, STDOUT_FILENO);
   dup2(log, STDERR_FILENO);
+  close_range(STDERR_FILENO + 1, ~0U, 0);  // what we were given by whoever started us is not the server's
   for (const int descriptor : launch.closed)
     close(descriptor);
   execvp(words[0], words.data());
@@ -250,11 +250,20 @@ std::vector<int> Process::sockets() const {
   return all;
 }
 
-void Process::limit_descriptors(std::optional<std::size_t> most) {
+void Process::deny_descriptors() {
   rlimit limit{};
   if (prlimit(id_, RLIMIT_NOFILE, nullptr, &limit) != 0) fail("prlimit");
   if (!usual_limit_) usual_limit_ = limit.rlim_cur;
-  limit.rlim_cur = most.value_or(*usual_limit_);
+  limit.rlim_cur = 0;  // the lowest number that is free
+  for (const int used : descriptors())
+    if (static_cast<rlim_t>(used) == limit.rlim_cur) ++limit.rlim_cur;
+  if (prlimit(id_, RLIMIT_NOFILE, &limit, nullptr) != 0) fail("prlimit");
+}
+
+void Process::allow_descriptors() {
+  rlimit limit{};
+  if (!usual_limit_ || prlimit(id_, RLIMIT_NOFILE, nullptr, &limit) != 0) fail("prlimit");
+  limit.rlim_cur = *usual_limit_;
   if (prlimit(id_, RLIMIT_NOFILE, &limit, nullptr) != 0) fail("prlimit");
 }
 

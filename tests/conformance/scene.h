@@ -38,8 +38,11 @@ class Scene {
   void limit(std::string reason) { limit_ = std::move(reason); }  ///< observed as declared
   void info(std::string reason) { info_ = std::move(reason); }    ///< not judged in full, and why
 
+  void note(std::string remark) { note_ = std::move(remark); }  ///< a remark beside the verdict
+
   const std::string& limit() const { return limit_; }
   const std::string& info() const { return info_; }
+  const std::string& note() const { return note_; }
   const WireLog& log() const { return log_; }
   std::deque<std::unique_ptr<Server>>& own() { return own_; }
 
@@ -49,7 +52,7 @@ class Scene {
   std::deque<std::unique_ptr<Server>> own_{};
   WireLog log_{};
   std::size_t peers_ = 0;
-  std::string limit_, info_;
+  std::string limit_, info_, note_;
 };
 
 }  // namespace conformance

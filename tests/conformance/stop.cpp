@@ -189,7 +189,7 @@ void stop_in_a_connect_storm(Scene& scene) {
 
 void stop_out_of_descriptors(Scene& scene) {
   Server& server = scene.start();
-  server.process().limit_descriptors(server.process().descriptors().back() + 1);
+  server.process().deny_descriptors();
   std::vector<Peer> more_than_it_can_take;
   for (int i = 0; i < 8; ++i)
     more_than_it_can_take.push_back(scene.dial(server.target()));

@@ -59,7 +59,10 @@ std::string field(const std::string& line, const std::string& key) {
 std::string how_it_is(Process& process) {
   const auto ended = process.wait(Duration::zero());
   const std::string log = process.log();
-  return (ended ? to_string(*ended) : "it runs") + (log.empty() ? "" : ", and says: " + log);
+  const auto used = std::chrono::duration_cast<milliseconds>(process.cpu());
+  const std::string runs = "it runs, " + std::to_string(process.threads()) + " threads, " +
+                           std::to_string(used.count()) + " ms of processor time so far";
+  return (ended ? to_string(*ended) : runs) + (log.empty() ? "" : "; it says: " + log);
 }
 
 /// A server without READY listens when somebody can connect.

@@ -169,6 +169,7 @@ std::string play(Row& row, const Case& about, const std::function<void(Scene&)>&
     scene.emplace(run().subject, server);
     body(*scene);
     check_after(*scene, server);
+    row.reason = scene->note();
     if (!scene->info().empty()) row.verdict = Verdict::info, row.reason = scene->info();
     if (!scene->limit().empty()) row.verdict = Verdict::limit, row.reason = scene->limit();
     return {};
@@ -268,6 +269,7 @@ void print_row(const Row& row) {
 }  // namespace
 
 bool report() {
+  if (run().rows.empty()) throw std::runtime_error("no case has such a name (--list-test-cases lists them)");
   end_servers();
   check_listed_limits();
   std::array<std::size_t, verdict_names.size()> totals{};

@@ -1,5 +1,5 @@
 // An echo server that is right in the mode "good", and wrong in one way in each of the others: what the suite
-// is itself tested with (self.cmake). One thread, poll, one queue a client.
+// is itself tested with (self.cmake says which case must see which). One thread, poll, one queue a client.
 //
 //   broken_server MODE PORT
 #include <netinet/in.h>
@@ -31,14 +31,17 @@ struct Client {
 };
 
 std::map<int, Client> clients;
-std::string shared;  // "shares": one queue for all clients
+std::string the_only_queue;
 
 std::string& queue_of(Client& client) {
-  return broken("shares") ? shared : client.owed;
+  return broken("shares_a_queue") ? the_only_queue : client.owed;
 }
 
-void drop_each_thousandth(Client& client, std::string& bytes) {
-  std::erase_if(bytes, [&](char) { return ++client.seen % 1000 == 0; });
+/// After a call that failed. False: the connection is over.
+bool survived() {
+  if (errno == EAGAIN || errno == EINTR) return true;
+  if (broken("exits_at_a_reset")) std::exit(1);
+  return false;
 }
 
 /// False: the connection is over, in order or not.
@@ -46,68 +49,80 @@ bool receive(int socket, Client& client) {
   std::string buffer(1 << 16, '\0');
   while (true) {
     const ssize_t n = recv(socket, buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (n < 0) return errno == EAGAIN || errno == EINTR;
+    if (n < 0) return survived();
     if (n == 0) {
       client.finished = true;
-      return !broken("early_close");  // what is owed is forgotten
+      return !broken("closes_at_end_of_input");  // what is owed is forgotten
     }
     std::string bytes = buffer.substr(0, n);
-    if (broken("drops")) drop_each_thousandth(client, bytes);
+    if (broken("drops_bytes")) std::erase_if(bytes, [&](char) { return ++client.seen % 1000 == 0; });
     queue_of(client) += bytes;
-    if (broken("early_close")) continue;
-    return true;
+    if (!broken("closes_at_end_of_input")) return true;
   }
 }
 
 /// False: the connection is over.
 bool flush(int socket, Client& client) {
   std::string& queue = queue_of(client);
-  if (broken("one_burst") && !queue.empty() && ++client.bursts > 1) queue.clear();
+  if (broken("answers_one_burst") && !queue.empty() && ++client.bursts > 1) queue.clear();
   if (!queue.empty()) {
-    const ssize_t n = send(socket, queue.data(), queue.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) return false;
-    queue.erase(0, broken("short_sends") ? queue.size() : n > 0 ? n : 0);
+    const int flags = MSG_DONTWAIT | (broken("dies_of_sigpipe") ? 0 : MSG_NOSIGNAL);
+    const ssize_t n = send(socket, queue.data(), queue.size(), flags);
+    if (n < 0 && !survived()) return false;
+    if (n > 0) queue.erase(0, broken("ignores_short_sends") ? queue.npos : n);
   }
-  return !client.finished || !queue.empty();
+  return !client.finished || !queue.empty() || broken("keeps_closed_ones");
 }
 
 void end(int socket) {
   const linger at_once{1, 0};
   if (broken("resets")) setsockopt(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-  if (broken("leaks"))
+  if (broken("leaks_descriptors"))
     shutdown(socket, SHUT_RDWR);
   else
     close(socket);
   clients.erase(socket);
 }
 
-void accept_client(int listener) {
+/// False: it will accept no more.
+bool accept_client(int listener) {
+  sockaddr_in peer{};
+  socklen_t size = sizeof peer;
   const int socket = accept(listener, nullptr, nullptr);
   const int on = 1;
-  if (socket < 0) return;
+  if (socket < 0) return true;
+  const bool dead = getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &size) != 0;
   setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   clients[socket];
+  return !(dead && broken("goes_deaf"));
 }
 
-void serve(const pollfd& ready) {
-  Client& client = clients[ready.fd];
-  bool open = true;
-  if (ready.revents & ~POLLOUT) open = receive(ready.fd, client);
-  if (!open || !flush(ready.fd, client)) end(ready.fd);
-}
-
-void turn(int listener) {
+std::vector<pollfd> what_to_watch(int listener) {
   constexpr std::size_t high_mark = 1 << 18;
   std::vector<pollfd> polled{{listener, POLLIN, 0}};
   for (auto& [socket, client] : clients) {
     const std::string& queue = queue_of(client);
     const bool reads = !client.finished && queue.size() < high_mark;
+    if (client.finished && queue.empty()) continue;
     polled.push_back({socket, static_cast<short>((reads ? POLLIN : 0) | (queue.empty() ? 0 : POLLOUT)), 0});
   }
-  poll(polled.data(), polled.size(), broken("spins") ? 0 : -1);
-  for (std::size_t i = 1; i < polled.size(); ++i)
-    if (polled[i].revents) serve(polled[i]);
-  if (polled[0].revents) accept_client(listener);
+  return polled;
+}
+
+void run(int listener) {
+  while (true) {
+    std::vector<pollfd> polled = what_to_watch(listener);
+    poll(polled.data(), polled.size(), broken("spins") ? 0 : -1);
+    std::vector<int> over;
+    for (const pollfd& each : polled)
+      if (each.fd != listener && (each.revents & ~POLLOUT) && !receive(each.fd, clients[each.fd]))
+        over.push_back(each.fd);
+    for (const int socket : over)
+      end(socket);
+    for (const pollfd& each : polled)
+      if (each.revents && clients.contains(each.fd) && !flush(each.fd, clients[each.fd])) end(each.fd);
+    if (polled[0].revents && !accept_client(listener)) listener = -1;
+  }
 }
 
 int listen_on(std::uint16_t port) {
@@ -120,7 +135,7 @@ int listen_on(std::uint16_t port) {
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
       listen(listener, SOMAXCONN) != 0) {
-    std::cerr << "cannot listen\n";
+    std::cerr << "cannot listen on port " << port << '\n';
     std::exit(1);
   }
   return listener;
@@ -131,7 +146,5 @@ int listen_on(std::uint16_t port) {
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
   mode = argv[1];
-  const int listener = listen_on(static_cast<std::uint16_t>(std::atoi(argv[2])));
-  while (true)
-    turn(listener);
+  run(listen_on(static_cast<std::uint16_t>(std::atoi(argv[2]))));
 }

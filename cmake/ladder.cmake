@@ -1,6 +1,7 @@
 # What every target of ours is built with, and the one function that makes a chapter's targets.
 
 add_library(ladder_flags INTERFACE)
+target_compile_definitions(ladder_flags INTERFACE LADDER_VERSION="${PROJECT_VERSION}")
 target_include_directories(ladder_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_link_libraries(ladder_flags INTERFACE Threads::Threads)
 target_compile_options(ladder_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror)

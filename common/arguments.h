@@ -61,7 +61,7 @@ inline std::vector<std::string_view> parse(std::span<char* const> words, std::sp
     } else if (++i < words.size()) {
       value = words[i];
     } else {
-      throw BadArgument(name + " needs a value: " + name + " " + std::string(found->value));
+      throw BadArgument(name + " needs a value (" + std::string(found->value) + ")");
     }
     found->store(value);
   }

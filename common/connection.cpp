@@ -144,7 +144,9 @@ void Ledger::finish(CloseReason reason) {
 
 bool Ledger::wants_receive() const {
   if (peer_finished_ || ended()) return false;
-  return phase_ != Phase::open || (!paused_ && !congested_);
+  if (phase_ != Phase::open) return true;
+  // What nobody takes makes no queue grow, and a service that only sends must see the peer's FIN. SVC-08
+  return !paused_ && !(congested_ && listens_);
 }
 
 Step Ledger::next() const {

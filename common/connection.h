@@ -30,8 +30,9 @@ enum class Due : std::uint8_t { nothing, receive, end, drained };
 class Ledger {
  public:
   Ledger() = default;  // an empty seat's
-  /// A new connection. The options are the server's and outlive it.
-  Ledger(const Options& options, Time now) : options_(&options), moved_(now) {}
+  /// A new connection. The options are the server's and outlive it. `listens`: somebody takes what comes.
+  Ledger(const Options& options, Time now, bool listens = true)
+      : options_(&options), moved_(now), listens_(listens) {}
 
   // ---- what happened -------------------------------------------------------------------------------------
   /// Bytes came. True: hand them to on_receive now. False: they were kept (paused) or dropped (closing).
@@ -104,6 +105,7 @@ class Ledger {
   int error_ = 0;
   Phase phase_ = Phase::open;
   CloseReason reason_ = CloseReason::local;
+  bool listens_ : 1 = true;     // on_receive is there
   bool paused_ : 1 = false;     // by the service
   bool congested_ : 1 = false;  // above the high mark, and not yet down to the low one
   bool drained_ : 1 = false;    // on_drained is owed

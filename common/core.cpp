@@ -5,7 +5,7 @@
 
 namespace ladder {
 
-thread_local Core::Turn Core::turn_;
+constinit thread_local Core::Turn Core::turn_;
 
 namespace {
 constexpr Milliseconds accept_pause{50};
@@ -136,7 +136,7 @@ Seat* Core::admit(os::Accepted accepted, Time now) {
   Seat& seat = *seats_.find(*slot);
   seat.socket = std::move(accepted.socket);
   seat.peer = accepted.peer;
-  seat.ledger = Ledger(options_, now);
+  seat.ledger = Ledger(options_, now, static_cast<bool>(callbacks_.on_receive));
   seat.id = make_id(*slot, seat.mailbox.move_in());
   return &seat;
 }

@@ -163,7 +163,7 @@ class Core : public Server {
     const Core* core = nullptr;
     const Seat* seat = nullptr;
   };
-  static thread_local Turn turn_;
+  static constinit thread_local Turn turn_;
 
   std::atomic<std::uint64_t> accepted_ = 0, refused_ = 0, active_ = 0, peak_ = 0, bytes_in_ = 0,
                              bytes_out_ = 0;

@@ -14,7 +14,7 @@ namespace {
 
 using namespace ladder;
 
-constexpr std::string_view version = "0.1.0";
+constexpr std::string_view version = LADDER_VERSION;  // from CMakeLists.txt
 
 /// The first signal stops the server in order, a second one at once.
 void stop_on_signal(Server& server, Milliseconds drain) {

@@ -13,12 +13,6 @@ constexpr std::uint64_t most_connections = 1'000'000;
 constexpr std::uint64_t most_milliseconds = 86'400'000;  // a day
 constexpr std::uint64_t most_threads = 1024;
 
-#ifdef _WIN32
-constexpr std::string_view platform = "windows";
-#else
-constexpr std::string_view platform = "linux";
-#endif
-
 Argument milliseconds(std::string_view name, std::string_view help, Milliseconds& into) {
   return {name, "MS", help, [name, &into](std::string_view text) {
             into = Milliseconds(number(name, text, 0, most_milliseconds));
@@ -109,7 +103,7 @@ std::string describe(const Profile& profile, const CommandLine& line) {
   const auto ms = [](std::string_view name, Milliseconds value) {
     return quoted(name) + ":" + std::to_string(value.count());
   };
-  return "{\"model\":" + quoted(profile.model) + ",\"platform\":" + quoted(platform) +
+  return "{\"model\":" + quoted(profile.model) + ",\"platform\":" + quoted(os::platform()) +
          ",\"clients_at_once\":" + number_or_null(profile.clients_at_once) +
          ",\"ceiling\":{\"connections\":" + number_or_null(profile.ceiling) +
          ",\"set_by\":" + quoted(profile.set_by) + ",\"above\":" + quoted(profile.above) +

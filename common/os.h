@@ -99,6 +99,7 @@ class Bell {
 /// Whether select may watch it: POSIX limits the descriptor's value, to below FD_SETSIZE (select(2)).
 bool fits_select(Handle);
 
+std::string_view platform();  ///< "linux"
 unsigned cores();
 std::uint64_t process_id();
 bool is_terminal_output();  ///< whether standard output goes to a person

@@ -233,6 +233,10 @@ bool fits_select(Handle handle) {
   return handle < FD_SETSIZE;
 }
 
+std::string_view platform() {
+  return "linux";
+}
+
 unsigned cores() {
   return std::max(1u, std::thread::hardware_concurrency());
 }

@@ -128,7 +128,7 @@ struct Options {
   Milliseconds write_timeout{30'000};      ///< the peer must take something within it; 0: none
   Milliseconds close_timeout{5'000};       ///< from our FIN to the peer's, a total; 0: none
   std::size_t low_mark = 64 * 1024;        ///< bytes queued at which a congested connection counts as drained
-  std::size_t high_mark = 256 * 1024;      ///< bytes queued above which `congested`, and its peer is not read
+  std::size_t high_mark = 256 * 1024;      ///< bytes queued above which `congested`, and on_receive waits
   std::size_t hard_cap = 4 * 1024 * 1024;  ///< bytes queued above which nothing more is taken
   unsigned threads = 0;                    ///< 05: workers; 0: one a core
   Queue queue = Queue::shared;             ///< 05
@@ -143,7 +143,7 @@ struct Stats {
   std::uint64_t active = 0;
   std::uint64_t peak = 0;                             ///< the most that were active at a time
   std::array<std::uint64_t, close_reasons> closed{};  ///< by CloseReason
-  std::uint64_t bytes_in = 0;
+  std::uint64_t bytes_in = 0;                         ///< read; what was dropped after close() too
   std::uint64_t bytes_out = 0;
 };
 

@@ -117,7 +117,7 @@ void check(Options& options, std::string_view command) {
 int run(std::span<char* const> words) {
   const std::string_view command = words.empty() ? "" : words.front();
   if (command == "--help" || command == "--version") {
-    std::fputs(command == "--help" ? usage : "socket ladder 0.1.0, client\n", stdout);
+    std::fputs(command == "--help" ? usage : "socket ladder " LADDER_VERSION ", client\n", stdout);
     return 0;
   }
   if (command != "talk" && command != "load" && command != "hold")

@@ -74,8 +74,8 @@ void Swarm::connected(Member& member) {
   if (const std::error_code error = connect_result(member.stream.socket))
     return drop(member, State::refused, error.message());
   poller_.change(member.stream.socket, index(member), Want::read);
-  settle(member, State::served);
-  if (proof_ > 0) send_proof(member);
+  if (proof_ == 0) return settle(member, State::served);
+  send_proof(member);
 }
 
 void Swarm::send_proof(Member& member) {
@@ -84,8 +84,8 @@ void Swarm::send_proof(Member& member) {
   if (!member.stream.send_up_to(end, buffer_, trouble)) return drop(member, State::refused, trouble);
   if (member.stream.sent < end)  // all that went before has come back: there is room
     return drop(member, State::refused, "a message could not be sent");
+  if (!is_under_way(member)) ++under_way_;
   member.state = State::proving;
-  ++under_way_;
 }
 
 void Swarm::receive(Member& member) {

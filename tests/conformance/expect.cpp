@@ -170,6 +170,15 @@ void in_turns(Scene& scene, std::span<Peer> peers, const std::function<void(std:
   }
 }
 
+std::vector<Peer> exhaust_descriptors(Scene& scene, Server& server) {
+  server.process().deny_descriptors();
+  std::vector<Peer> peers;
+  for (int i = 0; i < 8; ++i)
+    peers.push_back(scene.dial(server.target()));
+  peers.front().close();  // a thread asleep in accept(2) has its descriptor already, and serves this one
+  return peers;
+}
+
 ExpectNoReset::ExpectNoReset(Scene& scene) : scene_(scene) {
   if (settings().private_network)
     before_ = counters();

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tests/conformance/peer.h"
 #include "tests/conformance/scene.h"
@@ -40,6 +41,9 @@ void expect_exit_in_order(Process&, Duration within);
 /// Plays `act` with clients that are all connected: with all of them at once, or, where the model serves
 /// fewer at a time, in turns, while the others are seen to wait in silence (LIMIT). Each turn ends in order.
 void in_turns(Scene&, std::span<Peer>, const std::function<void(std::span<Peer>)>& act);
+
+/// From now on the server gets no new descriptor, and clients wait that need one: worth a line in its log.
+std::vector<Peer> exhaust_descriptors(Scene&, Server&);
 
 /// No reset has been sent since the guard was made, by either side: the kernel's own count.
 class ExpectNoReset {

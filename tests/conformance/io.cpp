@@ -219,11 +219,10 @@ TEST_CASE("IO-12 data that lies there before the first receive") {
          .catches = "a first receive that is posted too late, or an edge that is waited for after it passed",
          .needs = Needs::process},
         [](Scene& scene) {
-          constexpr std::size_t clients = 20;
-          const std::vector<std::string> contents = distinct_contents(clients, KiB);
           auto frozen = scene.server().freeze();
-          std::vector<Peer> peers = scene.connect_many(clients);
-          for (std::size_t i = 0; i < clients; ++i)
+          std::vector<Peer> peers = scene.fill_backlog(20);
+          const std::vector<std::string> contents = distinct_contents(peers.size(), KiB);
+          for (std::size_t i = 0; i < peers.size(); ++i)
             peers[i].send(contents[i]);
           frozen.thaw();
           std::size_t next = 0;

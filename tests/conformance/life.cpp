@@ -188,15 +188,6 @@ TEST_CASE("LIFE-06 killed and restarted: binds") {
         });
 }
 
-/// The server wants to accept and has no descriptor for it: that is worth a line in its log.
-std::vector<Peer> make_it_complain(Scene& scene, Server& server) {
-  server.process().deny_descriptors();
-  std::vector<Peer> peers;
-  for (int i = 0; i < 8; ++i)
-    peers.push_back(scene.dial(server.target()));
-  return peers;
-}
-
 TEST_CASE("LIFE-07 nobody reads its log any more: survives") {
   judge({.requirement = "a server serves on when its log is full, or its reader is gone",
          .source = "pipe(7): a full pipe blocks its writer, one without a reader raises SIGPIPE",
@@ -204,7 +195,7 @@ TEST_CASE("LIFE-07 nobody reads its log any more: survives") {
          .needs = Needs::ours},
         [](Scene& scene) {
           Server& heard = scene.start();
-          std::vector<Peer> peers = make_it_complain(scene, heard);
+          std::vector<Peer> peers = exhaust_descriptors(scene, heard);
           const Time until = Clock::now() + patience();
           while (heard.process().log().empty() && Clock::now() < until)
             heard.process().wait(milliseconds(2));
@@ -213,7 +204,7 @@ TEST_CASE("LIFE-07 nobody reads its log any more: survives") {
           peers.clear();
           for (const Log unheard : {Log::full, Log::hung_up}) {
             Server& server = scene.start({.log = unheard});
-            peers = make_it_complain(scene, server);
+            peers = exhaust_descriptors(scene, server);
             server.process().wait(scaled(milliseconds(200)));  // as long as it took, and more
             expect(server.running(), "a server that lives", "it is gone");
             server.process().allow_descriptors();
@@ -234,7 +225,7 @@ TEST_CASE("LIFE-08 started with descriptors 0, 1 or 2 closed: no client gets the
             expect_echo(peer, "?");
             for (const int socket : server.process().sockets())
               expect(socket > 2, "no socket on descriptors 0 to 2", "one is " + std::to_string(socket));
-            std::vector<Peer> others = make_it_complain(scene, server);
+            std::vector<Peer> others = exhaust_descriptors(scene, server);
             server.process().wait(scaled(milliseconds(100)));
             expect_silence({&peer, 1});
             server.process().allow_descriptors();

@@ -7,16 +7,32 @@ Server& Scene::start(const StartOptions& how) {
   return *own_.back();
 }
 
+/// A full backlog drops what comes; the system would try again in a second, and we sooner.
 Peer Scene::connect(const Server& server, int receive_buffer) {
-  Peer peer(log_, ++peers_, server.target(), receive_buffer);
-  expect(peer.connected(patience()), "a connection for " + peer.name(), "none after patience ran out");
-  return peer;
+  const Time until = Clock::now() + patience();
+  while (true) {
+    Peer peer(log_, ++peers_, server.target(), receive_buffer);
+    if (peer.connected(milliseconds(50))) return peer;
+    expect(Clock::now() < until, "a connection for " + peer.name(), "no answer");
+    --peers_;
+  }
 }
 
 std::vector<Peer> Scene::connect_many(std::size_t count, const Server& server) {
   std::vector<Peer> peers;
   for (std::size_t i = 0; i < count; ++i)
     peers.push_back(connect(server));
+  return peers;
+}
+
+std::vector<Peer> Scene::fill_backlog(std::size_t most) {
+  std::vector<Peer> peers;
+  while (peers.size() < most) {
+    Peer peer = dial(server().target());
+    if (!peer.connected(milliseconds(50))) break;
+    peers.push_back(std::move(peer));
+  }
+  expect(!peers.empty(), "a backlog that holds a client", "no connection");
   return peers;
 }
 

@@ -29,6 +29,9 @@ class Scene {
   Peer connect(const Server&, int receive_buffer = 0);
   std::vector<Peer> connect_many(std::size_t, const Server&);
   std::vector<Peer> connect_many(std::size_t count) { return connect_many(count, server()); }
+  /// Clients that wait to be accepted, while the server is frozen: as many as its backlog holds, at least
+  /// one.
+  std::vector<Peer> fill_backlog(std::size_t most);
   /// A connection only begun, that may be refused.
   Peer dial(const Target& target) { return {log_, ++peers_, target}; }
 

@@ -189,10 +189,7 @@ void stop_in_a_connect_storm(Scene& scene) {
 
 void stop_out_of_descriptors(Scene& scene) {
   Server& server = scene.start();
-  server.process().deny_descriptors();
-  std::vector<Peer> more_than_it_can_take;
-  for (int i = 0; i < 8; ++i)
-    more_than_it_can_take.push_back(scene.dial(server.target()));
+  const std::vector<Peer> waiting = exhaust_descriptors(scene, server);
   server.process().wait(scaled(milliseconds(100)));  // it fails to accept, and goes on trying
   expect(server.running(), "a server that lives without descriptors", "it is gone");
   stop(server);

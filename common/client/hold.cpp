@@ -4,8 +4,8 @@
 //
 // Who closes first is the client, and in order: half-close, then the server's end. So the server's statistics
 // show peers that left, not resets, and those still waiting are answered as the others leave. The price is a
-// minute of TIME_WAIT for each of our ports. Within one machine Linux takes such a port again after a second
-// (tcp_tw_reuse = 2, its default); where it may not, the dialer goes on to 127.0.0.2.
+// minute of TIME_WAIT for each of our ports; the dialer has several source addresses, so that run after run
+// finds free ones.
 
 #include "common/client/swarm.h"
 

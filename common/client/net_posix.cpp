@@ -22,6 +22,8 @@
 namespace ladder::client {
 namespace {
 
+constexpr std::size_t per_source = 1000;
+
 std::error_code last_error() {
   return {errno, std::system_category()};
 }
@@ -125,24 +127,26 @@ std::error_code connect_result(const Socket& socket) {
 Dialer::Dialer(std::string_view host, std::string_view port, const std::string& from)
     : server_(resolve(host, port)) {
   sources_.push_back(from.empty() ? Address{} : resolve(from, "0"));
-  for (int last = 2; last < 16 && from.empty() && is_loopback4(server_); ++last)
+  for (int last = 2; last <= 16 && from.empty() && is_loopback4(server_); ++last)
     sources_.push_back(resolve("127.0.0." + std::to_string(last), "0"));
 }
 
 Socket Dialer::dial(std::error_code& error) {
-  for (;;) {
+  for (std::size_t tries = 0; tries < sources_.size(); ++tries) {
     Socket socket(::socket(as_sockaddr(server_)->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    error = socket ? connect_from(socket, sources_[source_], server_) : last_error();
+    const Address& source = sources_[dialed_ / per_source % sources_.size()];
+    error = socket ? connect_from(socket, source, server_) : last_error();
     if (!error) {
+      ++dialed_;
       const int on =
           1;  // a small message leaves at once and does not wait for the last one's acknowledgement
       setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       return socket;
     }
-    const bool out_of_ports = error == std::errc::address_not_available;
-    if (!out_of_ports || source_ + 1 == sources_.size()) return {};
-    ++source_;
+    if (error != std::errc::address_not_available) break;
+    dialed_ += per_source;  // this one's ports have run out
   }
+  return {};
 }
 
 Poller::Poller() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {

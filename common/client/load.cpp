@@ -107,14 +107,15 @@ Time Load::due_at(std::uint64_t message) const {
   return start_ + Nanoseconds(static_cast<std::int64_t>(static_cast<double>(message) / options_.rate * 1e9));
 }
 
-/// Open loop: message k belongs to connection k mod connections.
+/// Open loop: message k belongs to connection k mod connections. What is due on one leaves at once.
 void Load::start_due(Time now) {
+  const std::uint64_t first = next_;
   for (Time due = due_at(next_); due <= now && due < end_; due = due_at(++next_)) {
     Flow& flow = flows_[next_ % flows_.size()];
-    if (!flow.stream.socket || flow.started == options_.messages) continue;
-    ++flow.started;
-    flush(flow, now);
+    if (flow.started < options_.messages) ++flow.started;
   }
+  for (std::uint64_t k = first; k < std::min(next_, first + flows_.size()); ++k)
+    if (Flow& flow = flows_[k % flows_.size()]; flow.stream.socket) flush(flow, now);
 }
 
 /// Closed loop: as many messages under way as --depth says.

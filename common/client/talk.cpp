@@ -64,16 +64,16 @@ std::string rest_of_input(Conversation& talk) {
   return talk.sending ? "the server ended and does not take the rest of the input" : "";
 }
 
-Socket connect(Dialer& dialer, Nanoseconds timeout) {
+Socket connect(Dialer& dialer, const Options& options) {
   std::error_code error;
   Socket socket = dialer.dial(error);
   if (!error) {
     Poller poller;
     poller.add(socket, 0, Poller::Want::write);
-    const bool decided = !poller.wait(timeout).empty();
+    const bool decided = !poller.wait(options.timeout).empty();
     error = decided ? connect_result(socket) : std::make_error_code(std::errc::timed_out);
   }
-  if (error) throw std::runtime_error(error.message());
+  if (error) throw std::runtime_error(options.target + ": " + error.message());
   make_blocking(socket);
   return socket;
 }
@@ -82,7 +82,7 @@ Socket connect(Dialer& dialer, Nanoseconds timeout) {
 
 int talk(const Options& options, Dialer& dialer) {
   const auto conversation = std::make_shared<Conversation>();
-  conversation->socket = connect(dialer, options.timeout);
+  conversation->socket = connect(dialer, options);
   std::thread(send_input, conversation).detach();
   std::string trouble = receive_output(conversation->socket);
   if (trouble.empty()) trouble = rest_of_input(*conversation);

@@ -38,14 +38,14 @@ SendResult Core::send(ConnectionId id, Bytes bytes) {
   Seat* seat = seats_.find(slot_of(id));
   if (!seat) return SendResult::gone;
   if (my_turn(*seat)) return seat->id == id ? seat->ledger.send(bytes) : SendResult::gone;
-  return post(*seat, id, {Wish::Kind::send, {bytes.begin(), bytes.end()}});
+  return post(*seat, slot_of(id), generation_of(id), {Wish::Kind::send, {bytes.begin(), bytes.end()}});
 }
 
 void Core::resume(ConnectionId id) {
   Seat* seat = seats_.find(slot_of(id));
   if (!seat) return;
   if (!my_turn(*seat))
-    post(*seat, id, {Wish::Kind::resume});
+    post(*seat, slot_of(id), generation_of(id), {Wish::Kind::resume});
   else if (seat->id == id)
     seat->ledger.resume();
 }
@@ -54,16 +54,15 @@ void Core::close(ConnectionId id) {
   Seat* seat = seats_.find(slot_of(id));
   if (!seat) return;
   if (!my_turn(*seat))
-    post(*seat, id, {Wish::Kind::close});
+    post(*seat, slot_of(id), generation_of(id), {Wish::Kind::close});
   else if (seat->id == id)
     seat->ledger.close();
 }
 
-SendResult Core::post(Seat& seat, ConnectionId id, Wish wish) {
+SendResult Core::post(Seat& seat, std::uint32_t slot, std::optional<std::uint32_t> generation, Wish wish) {
   std::size_t backlog = 0;
-  const auto posted =
-      seat.mailbox.post(generation_of(id), std::move(wish), options_.hard_cap, backlog,
-                        [&](std::uint32_t generation) { ring(make_id(slot_of(id), generation)); });
+  const auto posted = seat.mailbox.post(generation, std::move(wish), options_.hard_cap, backlog,
+                                        [&](std::uint32_t tenant) { ring(make_id(slot, tenant)); });
   if (posted == Mailbox::Posted::gone) return SendResult::gone;
   if (posted == Mailbox::Posted::full) return SendResult::full;
   return backlog > options_.high_mark ? SendResult::congested : SendResult::queued;
@@ -71,7 +70,7 @@ SendResult Core::post(Seat& seat, ConnectionId id, Wish wish) {
 
 void Core::sweep(Wish::Kind kind) {
   for (std::uint32_t slot = 0; slot < seats_.used(); ++slot)
-    post(*seats_.find(slot), make_id(slot, Mailbox::any_generation), {kind});
+    post(*seats_.find(slot), slot, std::nullopt, {kind});
 }
 
 void Core::advance(Stage stage) {
@@ -198,6 +197,7 @@ void Core::begin_stop(Seat& seat) {
 
 void Core::retire(Seat& seat) {
   const CloseReason reason = seat.ledger.reason();
+  seat.mailbox.close();
   if (callbacks_.on_close)
     call(seat, [&](Connection& c) { callbacks_.on_close(c, reason, seat.ledger.error()); });
   if (seat.ledger.next() == Step::reset) os::reset_on_close(seat.socket.get());

@@ -138,7 +138,7 @@ class Core : public Server {
   void apply(Seat&, Mail&);
   void begin_stop(Seat&);
   void unseat(Seat&);
-  SendResult post(Seat&, ConnectionId, Wish);
+  SendResult post(Seat&, std::uint32_t slot, std::optional<std::uint32_t> generation, Wish);
   void advance(Stage);
   void sweep(Wish::Kind);
   void enter() { ++present_; }

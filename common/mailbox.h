@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -42,14 +43,13 @@ struct Mail {
 
 class Mailbox {
  public:
-  static constexpr std::uint32_t any_generation = 0;
   static constexpr std::size_t takes_no_more = std::size_t(-1);  // a backlog: sends are refused
 
   /// A new tenant, whose turn is the caller's. Returns the generation that its id carries.
   std::uint32_t move_in() {
     const std::lock_guard lock(mutex_);
     taken_ = true;
-    if (++generation_ == any_generation) ++generation_;
+    if (++generation_ == 0) ++generation_;  // so that no id has the value 0
     lived_in_ = true;
     return generation_;
   }
@@ -96,17 +96,26 @@ class Mailbox {
     return true;
   }
 
-  enum class Posted : std::uint8_t { gone, full, taken };
-  /// Leaves a wish. `cap` bounds the bytes that wait, here and in the send queue; `backlog` tells how many
-  /// do.
-  template <class Ring>
-  Posted post(std::uint32_t generation, Wish wish, std::size_t cap, std::size_t& backlog, Ring ring) {
+  /// From now on every wish is refused. The caller has the turn.
+  void close() {
     const std::lock_guard lock(mutex_);
-    if (!lived_in_ || (generation != generation_ && generation != any_generation)) return Posted::gone;
+    backlog_ = takes_no_more;
+  }
+
+  enum class Posted : std::uint8_t { gone, full, taken };
+  /// Leaves a wish for the tenant of that generation, or for whoever lives here. `cap` bounds the bytes that
+  /// wait, here and in the send queue; `backlog` tells how many do.
+  template <class Ring>
+  Posted post(std::optional<std::uint32_t> generation, Wish wish, std::size_t cap, std::size_t& backlog,
+              Ring ring) {
+    const std::lock_guard lock(mutex_);
+    if (!lived_in_ || generation.value_or(generation_) != generation_) return Posted::gone;
     if (wish.kind == Wish::Kind::send) {
       if (backlog_ == takes_no_more) return Posted::gone;
       if (backlog_ + wish.bytes.size() > cap) return Posted::full;
       backlog = backlog_ += wish.bytes.size();
+    } else if (wish.kind != Wish::Kind::resume) {
+      backlog_ = takes_no_more;  // it ends the connection: what comes after it is too late
     }
     mail_.wishes.push_back(std::move(wish));
     if (!taken_ && !std::exchange(rung_, true)) ring(generation_);

@@ -53,7 +53,8 @@ Address resolve(std::string_view host, std::string_view port) {
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   const std::string name(host);
-  if (const int error = getaddrinfo(name.c_str(), std::string(port).c_str(), &hints, &found); error != 0)
+  if (const int error = getaddrinfo(name.c_str(), std::string(port).c_str(), &hints, &found);
+      error != 0 || !found)
     throw std::runtime_error(name + ": " + gai_strerror(error));
   const addrinfo* chosen = found;
   for (const addrinfo* each = found; each; each = each->ai_next)

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -39,6 +40,8 @@ static bool send_all(int connection, const char* data, ssize_t size) {
   return true;
 }
 
+static std::atomic<bool> input_lost = false;
+
 static void send_input(int connection) {
   static char data[65536];
   for (;;) {
@@ -46,8 +49,11 @@ static void send_input(int connection) {
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) fail("read");
     if (size == 0) break;
-    if (!send_all(connection, data, size))  // sleeps: for room in the kernel's buffer
-      return std::perror("send");           // what the server still said is printed all the same
+    if (!send_all(connection, data, size)) {  // sleeps: for room in the kernel's buffer
+      std::perror("send");                    // what the server still said is printed all the same
+      input_lost = true;
+      return;
+    }
   }
   shutdown(connection, SHUT_WR);  // half-close: no more comes from us, and we still receive
 }
@@ -58,7 +64,7 @@ static int receive_output(int connection) {
     const ssize_t size = recv(connection, data, sizeof data, 0);  // sleeps: for the server
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) fail("recv");
-    if (size == 0) return 0;  // the server has finished
+    if (size == 0) return input_lost ? 1 : 0;  // the server has finished
     if (std::fwrite(data, 1, static_cast<size_t>(size), stdout) != static_cast<size_t>(size) ||
         std::fflush(stdout))
       fail("write");

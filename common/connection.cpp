@@ -122,11 +122,11 @@ SendResult Ledger::send(Bytes bytes) {
   return congested_ ? SendResult::congested : SendResult::queued;
 }
 
-void Ledger::send_promised(Bytes bytes) {
+void Ledger::send_promised(Bytes bytes, bool told_congested) {
   if (phase_ != Phase::open || bytes.empty()) return;
   std::vector<std::byte>& back = queue().back;
   back.insert(back.end(), bytes.begin(), bytes.end());
-  if (unsent_bytes() > options_->high_mark) congested_ = true;
+  if (told_congested || unsent_bytes() > options_->high_mark) congested_ = true;
 }
 
 void Ledger::expire_at(Time time) {

@@ -51,8 +51,9 @@ class Ledger {
 
   // ---- what the service wishes ----------------------------------------------------------------------------
   SendResult send(Bytes bytes);
-  /// As send, for bytes that another thread's send was promised a place for.
-  void send_promised(Bytes bytes);
+  /// As send, for bytes that another thread's send was promised a place for, and perhaps told to stop: then
+  /// on_drained is owed to it, even if the queue has emptied meanwhile.
+  void send_promised(Bytes bytes, bool told_congested = false);
   void pause() { paused_ = true; }
   void resume() { paused_ = false; }
   void close() { finish(peer_finished_ ? CloseReason::peer : CloseReason::local); }

@@ -171,7 +171,8 @@ void Core::apply(Seat& seat, Mail& mail) {
   for (const Wish& wish : mail.wishes)
     switch (wish.kind) {
       case Wish::Kind::send:
-        call(seat, [&](Connection&) { seat.ledger.send_promised(wish.bytes); });
+        call(seat,
+             [&](Connection&) { seat.ledger.send_promised(wish.bytes, wish.backlog > options_.high_mark); });
         break;
       case Wish::Kind::resume:
         seat.ledger.resume();

@@ -32,6 +32,7 @@ struct Wish {
   enum class Kind : std::uint8_t { send, resume, close, stop, abort };
   Kind kind;
   std::vector<std::byte> bytes{};  // of a send
+  std::size_t backlog = 0;         // of a send: what waits with it, as its sender was told
 };
 
 /// What came while somebody else had the turn.
@@ -113,7 +114,7 @@ class Mailbox {
     if (wish.kind == Wish::Kind::send) {
       if (backlog_ == takes_no_more) return Posted::gone;
       if (backlog_ + wish.bytes.size() > cap) return Posted::full;
-      backlog = backlog_ += wish.bytes.size();
+      wish.backlog = backlog = backlog_ += wish.bytes.size();
     } else if (wish.kind != Wish::Kind::resume) {
       backlog_ = takes_no_more;  // it ends the connection: what comes after it is too late
     }

@@ -77,12 +77,12 @@ class Failures {
 class Progress {
  public:
   ~Progress() { clear(); }
-  void show(Time now, double part, std::string_view what) {
+  void show(Time now, double part, std::uint64_t count, const char* what) {
     if (!seen_ || now < next_) return;
     next_ = now + std::chrono::milliseconds(100);
     const std::size_t done = std::lround(std::fmin(std::fmax(part, 0), 1) * 40);
     const std::string bar = std::string(done, '#') + std::string(40 - done, ' ');
-    std::fprintf(stderr, "\r[%s] %.*s\033[K", bar.c_str(), static_cast<int>(what.size()), what.data());
+    std::fprintf(stderr, "\r[%s] %llu %s\033[K", bar.c_str(), static_cast<unsigned long long>(count), what);
   }
   void clear() {
     if (std::exchange(next_, Time{}) != Time{}) std::fputs("\r\033[K", stderr);

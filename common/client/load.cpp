@@ -212,10 +212,10 @@ void Load::close(Flow& flow) {
 }
 
 void Load::show_progress(Time now) {
-  const auto done = static_cast<double>(latency_.count());
   const double all = static_cast<double>(options_.messages) * static_cast<double>(flows_.size());
-  bar_.show(now, end_ == Time::max() ? done / all : seconds(now - start_) / seconds(options_.duration),
-            std::to_string(latency_.count()) + " messages");
+  const double part = end_ == Time::max() ? static_cast<double>(latency_.count()) / all
+                                          : seconds(now - start_) / seconds(options_.duration);
+  bar_.show(now, part, latency_.count(), "messages");
 }
 
 void Load::report() const {

@@ -83,12 +83,14 @@ std::error_code connect_from(const Socket& socket, const Address& source, const 
   return last_error();
 }
 
-epoll_event interest(std::uint32_t token, Poller::Want want) {
+void control(const Socket& epoll, int operation, const Socket& socket, std::uint32_t token,
+             Poller::Want want) {
   epoll_event event{};
   if (want != Poller::Want::write) event.events |= EPOLLIN;
   if (want != Poller::Want::read) event.events |= EPOLLOUT;
   event.data.u32 = token;
-  return event;
+  if (epoll_ctl(epoll.get(), operation, socket.get(), &event) != 0)
+    throw std::system_error(last_error(), "epoll_ctl");
 }
 
 }  // namespace
@@ -156,15 +158,11 @@ Poller::Poller() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
 }
 
 void Poller::add(const Socket& socket, std::uint32_t token, Want want) {
-  epoll_event event = interest(token, want);
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket.get(), &event) != 0)
-    throw std::system_error(last_error(), "epoll_ctl");
+  control(epoll_, EPOLL_CTL_ADD, socket, token, want);
 }
 
 void Poller::change(const Socket& socket, std::uint32_t token, Want want) {
-  epoll_event event = interest(token, want);
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, socket.get(), &event) != 0)
-    throw std::system_error(last_error(), "epoll_ctl");
+  control(epoll_, EPOLL_CTL_MOD, socket, token, want);
 }
 
 void Poller::remove(const Socket& socket) {

@@ -17,7 +17,7 @@ Swarm::Swarm(const Options& options, Dialer& dialer, std::size_t proof)
 
 void Swarm::open() {
   const Time start = last_served_ = Clock::now();
-  run([this](Member& member) { start_connect(member); }, "connected");
+  run([this](Member& member) { start_connect(member); });
   const auto served = static_cast<double>(count(State::served));
   if (served > 0) opened_a_second_ = served / seconds(last_served_ - start);
 }
@@ -26,12 +26,12 @@ void Swarm::prove() {
   const auto send_again = [this](Member& member) {
     if (member.state == State::served) send_proof(member);
   };
-  run(send_again, "answered again");
+  run(send_again);
 }
 
 /// Takes each member one step further, a flight at a time, until all are settled. While nobody is settled the
 /// flight doubles: with a server of one client at a time the others only wait, and all shall do so at once.
-void Swarm::run(const std::function<void(Member&)>& begin, std::string_view what) {
+void Swarm::run(const std::function<void(Member&)>& begin) {
   std::size_t flight = first_flight, begun = 0, oldest = 0;
   const auto may_begin = [&] { return begun < members_.size() && under_way_ < flight; };
   progress_ = Clock::now();
@@ -56,8 +56,7 @@ void Swarm::run(const std::function<void(Member&)>& begin, std::string_view what
       progress_ = Clock::now();
     }
     const std::size_t settled = begun - under_way_;
-    bar_.show(now, static_cast<double>(settled) / static_cast<double>(members_.size()),
-              std::to_string(settled) + " " + std::string(what));
+    bar_.show(now, static_cast<double>(settled) / static_cast<double>(members_.size()), settled, "tried");
   }
   bar_.clear();
 }
@@ -139,7 +138,7 @@ void Swarm::expire(Member& member) {
 void Swarm::hold() {
   const Time start = Clock::now(), end = start + options_.hold_for;
   for (Time now = start; now < end; now = Clock::now()) {
-    bar_.show(now, seconds(now - start) / seconds(options_.hold_for), "held");
+    bar_.show(now, seconds(now - start) / seconds(options_.hold_for), count(State::served), "held");
     for (const Ready& event : poller_.wait(std::min<Nanoseconds>(end - now, tick)))
       receive(members_[event.token]);
   }

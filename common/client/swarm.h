@@ -34,7 +34,7 @@ class Swarm {
   const Failures& failures() const { return failures_; }
 
  private:
-  void run(const std::function<void(Member&)>& begin, std::string_view what);
+  void run(const std::function<void(Member&)>& begin);
   void start_connect(Member&);
   void connected(Member&);
   void send_proof(Member&);

@@ -41,6 +41,8 @@ inline bool one_at_a_time() {
   return profile(Options{}).clients_at_once == 1;
 }
 
+long heap_in_use();  ///< bytes that operator new has given out (heap.cpp)
+
 /// Looks again and again, until it holds. For what no callback tells.
 template <class Condition>
 bool eventually(Condition condition) {
@@ -170,6 +172,7 @@ class Client {
     std::size_t count = 0;
     while (!text.empty()) {
       const os::Result result = os::send(socket_.get(), bytes_of(text));
+      if (result.error) std::atomic_ref(refused_) = true;
       if (result.error || result.would_block) break;
       text.remove_prefix(result.bytes);
       count += result.bytes;
@@ -188,7 +191,8 @@ class Client {
       const os::Result result =
           os::receive(socket_.get(), std::as_writable_bytes(std::span(text)).subspan(filled));
       if (result.bytes == 0) {
-        end_ = result.error ? End::reset : result.would_block ? End::silence : End::fin;
+        const bool reset = result.error || std::atomic_ref(refused_);
+        end_ = reset ? End::reset : result.would_block ? End::silence : End::fin;
         break;
       }
       filled += result.bytes;
@@ -234,6 +238,7 @@ class Client {
   os::Descriptor socket_;
   Endpoint local_{};
   std::size_t sent_ = 0;
+  bool refused_ = false;  // a send met the reset, which is told once; another thread may be receiving
   End end_ = End::none;
 };
 

@@ -51,13 +51,13 @@ struct Model {
   SendResult send(Bytes more) {
     if (!open()) return SendResult::gone;
     if (queued.size() + more.size() > options.hard_cap) return SendResult::full;
-    promised(more);
+    promised(more, false);
     return too_full ? SendResult::congested : SendResult::queued;
   }
-  void promised(Bytes more) {
+  void promised(Bytes more, bool told_congested) {
     if (!open() || more.empty()) return;
     queued.insert(queued.end(), more.begin(), more.end());
-    too_full |= queued.size() > options.high_mark;
+    too_full |= told_congested || queued.size() > options.high_mark;
   }
   void taken(std::size_t count, Time now) {
     moved = now;
@@ -232,8 +232,8 @@ class Pair {
   }
   const char* promised(unsigned amount) {
     const std::vector<std::byte> more = fresh(amount % 30, queued_);
-    ledger_.send_promised(more);
-    model_.promised(more);
+    ledger_.send_promised(more, amount % 7 == 0);
+    model_.promised(more, amount % 7 == 0);
     return nullptr;
   }
   const char* pause(unsigned) {

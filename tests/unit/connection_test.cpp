@@ -44,6 +44,7 @@ std::string flush(Ledger& ledger, Time now) {
   for (Bytes next = ledger.unsent(); !next.empty(); next = ledger.unsent()) {
     taken += text(next);
     ledger.sent(next.size(), now);
+    REQUIRE(taken.size() < 1000);  // it comes to an end
   }
   return taken;
 }
@@ -60,7 +61,7 @@ TEST_CASE("ledger: bytes leave in the order of the sends, however the system cut
   CHECK(ledger.wants_send());
   CHECK(text(ledger.unsent()) == "abc");
   ledger.sent(1, start);
-  ledger.send_promised(bytes("de"));
+  ledger.send_promised(bytes("de"), false);
   CHECK(ledger.send({}) == SendResult::queued);
   CHECK(ledger.unsent_bytes() == 4);
   CHECK(flush(ledger, start) == "bcde");
@@ -173,8 +174,21 @@ TEST_CASE("ledger: what another thread was promised a place for is taken, whatev
   const Options options = small();
   Ledger ledger(options, start);
   ledger.send(bytes("0123456789abcdefghij"));
-  ledger.send_promised(bytes("kept"));
+  ledger.send_promised(bytes("kept"), false);
   CHECK(flush(ledger, start) == "0123456789abcdefghijkept");
+  CHECK(ledger.due() == Due::drained);
+}
+
+TEST_CASE("ledger: who was told `congested` is owed an on_drained, though the queue has emptied meanwhile") {
+  const Options options = small();
+  Ledger ledger(options, start);
+  ledger.send_promised(bytes("abcdef"), true);
+  CHECK_FALSE(ledger.wants_receive());
+  CHECK(ledger.send({}) == SendResult::congested);
+  ledger.unsent();
+  ledger.sent(1, start);
+  CHECK(ledger.due() == Due::nothing);
+  ledger.sent(1, start);
   CHECK(ledger.due() == Due::drained);
 }
 
@@ -257,7 +271,7 @@ TEST_CASE("ledger: close() sends all that is queued, then FIN, then waits for th
   CHECK_FALSE(ledger.open());
   CHECK(ledger.next() == Step::serve);
   CHECK(ledger.send(bytes("x")) == SendResult::gone);
-  ledger.send_promised(bytes("y"));
+  ledger.send_promised(bytes("y"), false);
   CHECK(flush(ledger, start) == "bye");
   CHECK(ledger.next() == Step::shut_down);
   ledger.shut_down(true, start);

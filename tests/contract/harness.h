@@ -172,7 +172,7 @@ class Client {
     std::size_t count = 0;
     while (!text.empty()) {
       const os::Result result = os::send(socket_.get(), bytes_of(text));
-      if (result.error) std::atomic_ref(refused_) = true;
+      if (result.error) std::atomic_ref<bool>{refused_}.store(true);
       if (result.error || result.would_block) break;
       text.remove_prefix(result.bytes);
       count += result.bytes;
@@ -191,7 +191,7 @@ class Client {
       const os::Result result =
           os::receive(socket_.get(), std::as_writable_bytes(std::span(text)).subspan(filled));
       if (result.bytes == 0) {
-        const bool reset = result.error || std::atomic_ref(refused_);
+        const bool reset = result.error || std::atomic_ref<bool>{refused_}.load();
         end_ = reset ? End::reset : result.would_block ? End::silence : End::fin;
         break;
       }

@@ -189,13 +189,16 @@ ExpectNoReset::ExpectNoReset(Scene& scene) : scene_(scene) {
 void ExpectNoReset::now() const {
   if (!settings().private_network) return;
   const Counters after = counters();
-  const auto more = [](std::string_view name, std::uint64_t now, std::uint64_t before) {
-    return " " + std::string(name) + " +" + std::to_string(now - before);
+  std::string seen;
+  const auto count = [&seen](std::string_view name, std::uint64_t now, std::uint64_t before) {
+    seen += " " + std::string(name) + " +" + std::to_string(now - before);
+    return now - before;
   };
-  expect(after.resets_sent == before_.resets_sent, "no reset sent by anybody",
-         "the kernel counted" + more("OutRsts", after.resets_sent, before_.resets_sent) +
-             more("TCPAbortOnData", after.aborts_on_data, before_.aborts_on_data) +
-             more("TCPAbortOnClose", after.aborts_on_close, before_.aborts_on_close));
+  const std::uint64_t resets = count("EstabResets", after.connections_reset, before_.connections_reset) +
+                               count("TCPAbortOnData", after.aborts_on_data, before_.aborts_on_data) +
+                               count("TCPAbortOnClose", after.aborts_on_close, before_.aborts_on_close);
+  count("OutRsts", after.resets_sent, before_.resets_sent);
+  expect(resets == 0, "no connection reset by anybody", "the kernel counted" + seen);
 }
 
 }  // namespace conformance

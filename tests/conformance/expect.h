@@ -45,7 +45,9 @@ void in_turns(Scene&, std::span<Peer>, const std::function<void(std::span<Peer>)
 /// From now on the server gets no new descriptor, and clients wait that need one: worth a line in its log.
 std::vector<Peer> exhaust_descriptors(Scene&, Server&);
 
-/// No reset has been sent since the guard was made, by either side: the kernel's own count.
+/// No connection has been reset since the guard was made, by either side: the kernel's own count. OutRsts
+/// alone would not do: where processors are busy, segments of one connection overtake each other, and one
+/// that comes after the end is answered by a reset of the system's.
 class ExpectNoReset {
  public:
   explicit ExpectNoReset(Scene&);

@@ -81,10 +81,11 @@ bool enter_private_network();
 
 /// The kernel's counters (/proc/net/snmp, netstat) of this network.
 struct Counters {
-  std::uint64_t resets_sent = 0;       ///< OutRsts: by either side
-  std::uint64_t aborts_on_data = 0;    ///< TCPAbortOnData: closed at once, or data came after the close
-  std::uint64_t aborts_on_close = 0;   ///< TCPAbortOnClose: closed with input unread
-  std::uint64_t listen_overflows = 0;  ///< ListenOverflows
+  std::uint64_t resets_sent = 0;  ///< OutRsts: by either side, and by the system to segments out of place
+  std::uint64_t connections_reset = 0;  ///< EstabResets: connections that ended without both FINs
+  std::uint64_t aborts_on_data = 0;     ///< TCPAbortOnData: closed at once, or data came after the close
+  std::uint64_t aborts_on_close = 0;    ///< TCPAbortOnClose: closed with input unread
+  std::uint64_t listen_overflows = 0;   ///< ListenOverflows: a full backlog
 };
 Counters counters();
 

@@ -7,14 +7,27 @@ Server& Scene::start(const StartOptions& how) {
   return *own_.back();
 }
 
-/// A full backlog drops what comes; the system would try again in a second, and we sooner.
+/// A connection that is only begun, and whether the server's full backlog made the system throw it away: then
+/// no answer will come before it tries again, in a second.
+struct Scene::Attempt {
+  Attempt(Scene& scene, const Target& target, int receive_buffer)
+      : before(overflows()), peer(scene.log_, ++scene.peers_, target, receive_buffer) {}
+  bool connected() { return peer.connected(milliseconds(50)); }
+  bool dropped() const { return overflows() > before; }
+  static std::uint64_t overflows() { return settings().private_network ? counters().listen_overflows : 0; }
+
+  std::uint64_t before;
+  Peer peer;
+};
+
 Peer Scene::connect(const Server& server, int receive_buffer) {
   const Time until = Clock::now() + patience();
   while (true) {
-    Peer peer(log_, ++peers_, server.target(), receive_buffer);
-    if (peer.connected(milliseconds(50))) return peer;
-    expect(Clock::now() < until, "a connection for " + peer.name(), "no answer");
-    --peers_;
+    Attempt attempt(*this, server.target(), receive_buffer);
+    while (!attempt.connected() && !attempt.dropped())
+      expect(Clock::now() < until, "a connection for " + attempt.peer.name(), "no answer");
+    if (attempt.connected()) return std::move(attempt.peer);
+    expect(Clock::now() < until, "a connection for " + attempt.peer.name(), "a backlog that stays full");
   }
 }
 
@@ -26,11 +39,13 @@ std::vector<Peer> Scene::connect_many(std::size_t count, const Server& server) {
 }
 
 std::vector<Peer> Scene::fill_backlog(std::size_t most) {
+  const Time until = Clock::now() + patience();
   std::vector<Peer> peers;
-  while (peers.size() < most) {
-    Peer peer = dial(server().target());
-    if (!peer.connected(milliseconds(50))) break;
-    peers.push_back(std::move(peer));
+  for (bool full = false; !full && peers.size() < most;) {
+    Attempt attempt(*this, server().target(), 0);
+    while (!attempt.connected() && !full)
+      full = attempt.dropped() || Clock::now() >= until;
+    if (!full) peers.push_back(std::move(attempt.peer));
   }
   expect(!peers.empty(), "a backlog that holds a client", "no connection");
   return peers;

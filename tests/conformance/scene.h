@@ -50,6 +50,8 @@ class Scene {
   std::deque<std::unique_ptr<Server>>& own() { return own_; }
 
  private:
+  struct Attempt;
+
   const Subject& subject_;
   Server* standing_;
   std::deque<std::unique_ptr<Server>> own_{};

@@ -172,8 +172,10 @@ void in_turns(Scene& scene, std::span<Peer> peers, const std::function<void(std:
 
 std::vector<Peer> exhaust_descriptors(Scene& scene, Server& server) {
   server.process().deny_descriptors();
+  constexpr std::size_t clients = 8;
   std::vector<Peer> peers;
-  for (int i = 0; i < 8; ++i)
+  peers.reserve(clients);
+  while (peers.size() < clients)
     peers.push_back(scene.dial(server.target()));
   peers.front().close();  // a thread asleep in accept(2) has its descriptor already, and serves this one
   return peers;

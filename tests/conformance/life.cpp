@@ -143,7 +143,7 @@ std::string answer(Scene& scene, const std::string& question, std::uint16_t port
   Process process = scene.subject().run({"--port", std::to_string(port), question});
   expect_exit_in_order(process, patience());
   expect(process.log().empty(), "nothing on standard error for " + question, process.log());
-  const std::string output = process.output();
+  std::string output = process.output();
   expect(output.ends_with('\n'), "an answer to " + question, "'" + output + "'");
   return output;
 }
@@ -244,7 +244,7 @@ TEST_CASE("LIFE-09 the default bind is loopback only") {
         [](Scene& scene) {
           const std::uint16_t port = scene.start().target().port;
           std::vector<std::string> others{"127.0.0.2"};  // loopback too, and another address than the default
-          if (has_ipv6()) others.push_back("::1");
+          if (has_ipv6()) others.emplace_back("::1");
           for (const std::string& other : others)
             expect(scene.dial({other, port}).refused(patience()), "a refusal at " + other, "a connection");
         });

@@ -352,6 +352,7 @@ void talk(std::span<Talk> talks) {
   Time deadline = Clock::now() + patience();
   while (std::erase_if(turns, [](const Turn& turn) { return turn.over(); }), !turns.empty()) {
     std::vector<pollfd> polled;
+    polled.reserve(turns.size());
     for (const Turn& turn : turns)
       polled.push_back({turn.talk.peer->socket(),
                         static_cast<short>((turn.wants_in() ? POLLIN : 0) | (turn.wants_out() ? POLLOUT : 0)),

@@ -119,6 +119,7 @@ Process::Process(const Launch& launch) {
   }
   std::vector<std::string> words = launch.words;
   std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
   for (std::string& word : words)
     pointers.push_back(word.data());
   pointers.push_back(nullptr);
@@ -366,7 +367,8 @@ std::size_t unacknowledged(int socket) {
 }
 
 bool has_program(std::string_view name) {
-  std::istringstream folders(std::getenv("PATH") ? std::getenv("PATH") : "");
+  const char* const path = std::getenv("PATH");
+  std::istringstream folders(path ? path : "");
   std::string folder;
   while (std::getline(folders, folder, ':'))
     if (access((fs::path(folder) / name).c_str(), X_OK) == 0) return true;

@@ -178,12 +178,14 @@ TEST_CASE("STOP-06 a second signal: at once") {
 
 void stop_in_a_connect_storm(Scene& scene) {
   Server& server = scene.start(cold());
+  constexpr std::size_t before = 200, most = 700;
   std::vector<Peer> storm;
-  for (int i = 0; i < 200; ++i)
+  storm.reserve(most);
+  while (storm.size() < before)
     storm.push_back(scene.dial(server.target()));
   server.process().send(Signal::terminate);
   const Time until = Clock::now() + a_second();
-  while (storm.size() < 700 && Clock::now() < until && !storm.back().refused(Duration::zero()))
+  while (storm.size() < most && Clock::now() < until && !storm.back().refused(Duration::zero()))
     storm.push_back(scene.dial(server.target()));
   storm.clear();
   expect_exit_in_order(server.process(), a_second());

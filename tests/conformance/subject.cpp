@@ -56,13 +56,16 @@ std::string field(const std::string& line, const std::string& key) {
   return line.substr(begin, line.find(' ', begin) - begin);
 }
 
+std::string state_of(Process& process) {
+  if (const auto ended = process.wait(Duration::zero())) return to_string(*ended);
+  return "it runs, " + std::to_string(process.threads()) + " threads, " +
+         std::to_string(std::chrono::duration_cast<milliseconds>(process.cpu()).count()) +
+         " ms of processor time so far";
+}
+
 std::string how_it_is(Process& process) {
-  const auto ended = process.wait(Duration::zero());
   const std::string log = process.log();
-  const auto used = std::chrono::duration_cast<milliseconds>(process.cpu());
-  const std::string runs = "it runs, " + std::to_string(process.threads()) + " threads, " +
-                           std::to_string(used.count()) + " ms of processor time so far";
-  return (ended ? to_string(*ended) : runs) + (log.empty() ? "" : "; it says: " + log);
+  return state_of(process) + (log.empty() ? "" : "; it says: " + log);
 }
 
 /// A server without READY listens when somebody can connect.
@@ -92,12 +95,14 @@ std::string json_value(const std::string& json, const std::string& key) {
 Server::Server(Target target, std::string service)
     : target_(std::move(target)), service_(std::move(service)) {}
 
-Server::Server(Process process, Target target, std::string service, std::string ready, bool ours)
+Server::Server(Process process, Target target, const StartOptions& how, std::string ready, bool ours)
     : target_(std::move(target)),
-      service_(std::move(service)),
+      service_(how.service),
       ready_(std::move(ready)),
       process_(std::move(process)),
-      ours_(ours) {}
+      ours_(ours) {
+  if (how.warm) warm_up();
+}
 
 Process& Server::process() {
   if (!process_) throw NotApplicable("the server's process is not ours to start, stop or look into");
@@ -178,12 +183,14 @@ void Server::expect_no_sanitizer_report() const {
       throw Failed("a sanitizer that has nothing to say", log.substr(at, 2000));
 }
 
-std::string Server::last_words() const {
-  std::string log = process_ ? process_->log() : "";
+std::string Server::last_words() {
+  if (!process_) return "not ours to look into\n";
+  std::string log = process_->log();
   std::size_t from = log.size();
   for (int lines = 0; lines < 6 && from != log.npos && from > 0; ++lines)
     from = log.rfind('\n', from - 1);
-  return from == log.npos || from == 0 ? log : log.substr(from + 1);
+  return service_ + ": " + state_of(*process_) + "\n" +
+         (from == log.npos || from == 0 ? log : log.substr(from + 1));
 }
 
 Subject::Subject() {
@@ -233,9 +240,8 @@ Process Subject::run(std::vector<std::string> arguments) const {
 
 std::unique_ptr<Server> Subject::start(const StartOptions& how) const {
   if (!starts()) return std::make_unique<Server>(parse_address(settings().address), std::string(how.service));
-  auto server = ours_ ? start_ours(how) : start_foreign(how);
-  if (how.warm) server->warm_up();
-  return server;
+  if (ours_) return start_ours(how);
+  return start_foreign(how);
 }
 
 std::unique_ptr<Server> Subject::start_ours(const StartOptions& how) const {
@@ -247,17 +253,16 @@ std::unique_ptr<Server> Subject::start_ours(const StartOptions& how) const {
     launch.words.push_back(std::move(word));
   std::ranges::copy(how.options, std::back_inserter(launch.words));
   Process process(launch);
-  std::string service(how.service);
   if (!launch.announces) {
     const Target target{"127.0.0.1", port};
     wait_until_it_answers(process, target);
-    return std::make_unique<Server>(std::move(process), target, std::move(service), "", true);
+    return std::make_unique<Server>(std::move(process), target, how, "", true);
   }
   const auto ready = process.line(patience());
   if (!ready || !ready->starts_with("READY "))
     throw Failed("a READY line", ready ? "'" + *ready + "'" : "none; " + how_it_is(process));
   const Target target{field(*ready, "host"), static_cast<std::uint16_t>(std::stoul(field(*ready, "port")))};
-  return std::make_unique<Server>(std::move(process), target, std::move(service), *ready, true);
+  return std::make_unique<Server>(std::move(process), target, how, *ready, true);
 }
 
 std::unique_ptr<Server> Subject::start_foreign(const StartOptions& how) const {
@@ -267,7 +272,7 @@ std::unique_ptr<Server> Subject::start_foreign(const StartOptions& how) const {
     word = replaced(word, target.port);
   Process process(launch);
   wait_until_it_answers(process, target);
-  return std::make_unique<Server>(std::move(process), target, std::string(how.service), "", false);
+  return std::make_unique<Server>(std::move(process), target, how, "", false);
 }
 
 }  // namespace conformance

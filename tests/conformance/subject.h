@@ -34,7 +34,7 @@ struct StartOptions {
 class Server {
  public:
   explicit Server(Target, std::string service);
-  Server(Process, Target, std::string service, std::string ready, bool ours);
+  Server(Process, Target, const StartOptions&, std::string ready, bool ours);
 
   const Target& target() const { return target_; }
   const std::string& service() const { return service_; }
@@ -64,13 +64,13 @@ class Server {
   Frozen freeze() { return Frozen(&process()); }
   Frozen freeze_if_possible() { return Frozen(process_ ? &*process_ : nullptr); }
 
-  void warm_up();
   /// Alive, serving, at rest, with nothing left of its clients; throws Failed.
   void expect_unharmed();
   void expect_no_sanitizer_report() const;
-  std::string last_words() const;  ///< the last lines of its log
+  std::string last_words();  ///< whether it runs, and the last lines of its log
 
  private:
+  void warm_up();
   struct Holdings {
     std::size_t descriptors = 0, threads = 0;
     bool operator==(const Holdings&) const = default;

@@ -32,8 +32,8 @@ struct Run {
   Subject subject{};
   std::map<std::string, std::unique_ptr<Server>, std::less<>> standing{};
   std::vector<Row> rows{};
-  std::set<std::string> known{};  ///< ids of all cases, filtered out ones too
-  std::string current{};          ///< the title of the case that plays
+  std::set<std::string> known{};           ///< ids of all cases, filtered out ones too
+  const doctest::TestCaseData* current{};  ///< the case that plays
 };
 
 Run& run() {
@@ -146,13 +146,14 @@ void apply_limits(Row& row) {
   }
 }
 
-void enter(Row row, const std::string& details, std::source_location where) {
+void enter(Row row, const std::string& details) {
   apply_limits(row);
   if (settings().strict && row.verdict == Verdict::info) row.verdict = Verdict::fail;
   if (row.verdict == Verdict::fail) {
     std::cout << (details.empty() ? "FAIL " + row.title + "\n  " + row.reason + "\n" : details) << '\n'
               << std::flush;
-    ADD_FAIL_CHECK_AT(where.file_name(), static_cast<int>(where.line()), (details + row.reason).c_str());
+    ADD_FAIL_CHECK_AT(run().current->m_file.c_str(), static_cast<int>(run().current->m_line),
+                      (details + row.reason).c_str());
   }
   run().rows.push_back(std::move(row));
 }
@@ -198,8 +199,10 @@ void open_subject() {
   run();
 }
 
-void judge(const Case& about, const std::function<void(Scene&)>& body, std::source_location where) {
-  Row row{.title = run().current};
+void judge(const Case& about, const std::function<void(Scene&)>& body) {
+  const doctest::TestCaseData* const current = run().current;
+  if (!current) throw std::logic_error("a case is judged that nobody has started");
+  Row row{.title = current->m_name};
   const Time started = Clock::now();
   std::string details;
   try {
@@ -210,7 +213,7 @@ void judge(const Case& about, const std::function<void(Scene&)>& body, std::sour
     end_standing(std::string(about.service));
   }
   row.took = Clock::now() - started;
-  enter(std::move(row), details, where);
+  enter(std::move(row), details);
 }
 
 namespace {
@@ -300,7 +303,10 @@ class Reporter : public doctest::IReporter {
   }
   void test_run_start() override {}
   void test_run_end(const doctest::TestRunStats&) override {}
-  void test_case_start(const doctest::TestCaseData& in) override { meet(run().current = in.m_name); }
+  void test_case_start(const doctest::TestCaseData& in) override {
+    run().current = &in;
+    meet(in.m_name);
+  }
   void test_case_reenter(const doctest::TestCaseData&) override {}
   void test_case_end(const doctest::CurrentTestCaseStats&) override {}
   void test_case_exception(const doctest::TestCaseException&) override {}

@@ -15,7 +15,6 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -92,8 +91,7 @@ struct Case {
 class Scene;
 
 /// Plays the body, checks what must hold after every case, and enters the verdict in the report.
-void judge(const Case&, const std::function<void(Scene&)>& body,
-           std::source_location where = std::source_location::current());
+void judge(const Case&, const std::function<void(Scene&)>& body);
 
 /// Finds out what is judged, by the settings. Throws std::runtime_error if that cannot be.
 void open_subject();

@@ -426,6 +426,13 @@ class Crowd {
       ids_.push_back(servers_.back()->id_of(clients_.back()));
     }
   }
+  ~Crowd() {
+    for (const auto& server : servers_)
+      (*server)->stop(0ms);  // all of them, before one goes: their callbacks may use each other
+  }
+  Crowd(const Crowd&) = delete;
+  Crowd& operator=(const Crowd&) = delete;
+
   std::size_t size() const { return clients_.size(); }
   Running& server(std::size_t i) { return *servers_[i % servers_.size()]; }
   Client& client(std::size_t i) { return clients_[i]; }
@@ -434,7 +441,7 @@ class Crowd {
 
  private:
   std::vector<std::unique_ptr<Running>> servers_;
-  std::vector<Client> clients_;  // closed before their servers stop
+  std::vector<Client> clients_;
   std::vector<ConnectionId> ids_;
 };
 

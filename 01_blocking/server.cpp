@@ -28,11 +28,12 @@ class Model final : public Core {
 
  private:
   enum class Next { receive, wait, closed };
+  enum class Role { reader, writer, keeper };
 
   Seat* accept_client();
   void receive(Seat&);
   bool flush(Seat&, Time now);
-  Next settle(Seat&, bool reader);
+  Next settle(Seat&, Role);
   void close_connection(Seat&);
   void serve_client(Seat&);
   void write_rest(Seat&);
@@ -40,7 +41,7 @@ class Model final : public Core {
 
   void take_turn(Seat&);
   bool release_turn(Seat&);
-  void start_writer(Seat&);
+  bool start_writer(Seat&);
   void ring(ConnectionId) override;
   void wake() override;
   void earlier_deadline() override { wake(); }
@@ -93,24 +94,27 @@ bool Model::flush(Seat& seat, Time now) {
 
 /// Sends what can be sent at once, takes the next step of an end, and gives the turn back. Only the
 /// connection's reader closes it: no descriptor is closed under the feet of a thread that sleeps on it.
-Model::Next Model::settle(Seat& seat, bool reader) {
+Model::Next Model::settle(Seat& seat, Role role) {
   for (;;) {
-    const Time now = Clock::now();
-    for (int round = 0; round < rounds_a_turn && seat.ledger.wants_send(); ++round) {
-      deliver(seat);
-      if (!flush(seat, now)) break;
-    }
+    Time now{};
+    int round = 0;
+    do {
+      if (role != Role::keeper) deliver(seat);  // a callback may take long: then a writer makes it
+      now = Clock::now();                       // after the callbacks: a slow one is no silence of the peer's
+    } while (flush(seat, now) && seat.ledger.wants_send() && ++round < rounds_a_turn);
     if (seat.ledger.next() == Step::shut_down) shut_down(seat, now);
     keep_time(seat, now);
     if (seat.ledger.next() >= Step::close) {
-      if (reader && seat.armed != writing) {
+      if (role == Role::reader && seat.armed != writing) {
         close_connection(seat);
         return Next::closed;
       }
       os::wake_receiver(seat.socket.get());
-      os::wake_sender(seat.socket.get());
+      // Its FIN stands behind what the peer has not taken; only if it takes that now, it sees it before the
+      // reset.
+      if (seat.armed == writing) os::wake_sender(seat.socket.get());
     } else if (seat.ledger.wants_send() && seat.armed != writing) {
-      start_writer(seat);
+      if (!start_writer(seat)) continue;
     }
     const Next next = seat.ledger.wants_receive() ? Next::receive : Next::wait;
     if (release_turn(seat)) return next;
@@ -126,7 +130,7 @@ void Model::serve_client(Seat& seat) {
   open(seat);
   for (;;) {
     const std::uint32_t seen = seat.changes + 1;  // settle() gives the turn back, and counts that as one
-    switch (settle(seat, true)) {
+    switch (settle(seat, Role::reader)) {
       case Next::closed:
         return;
       case Next::receive:
@@ -157,7 +161,7 @@ void Model::write_rest(Seat& seat) {
     sent(seat, result.bytes, Clock::now());
   }
   seat.armed = 0;
-  settle(seat, false);
+  settle(seat, Role::writer);
 }
 
 /// One thread for all connections: it looks at the clock, and hands in what other threads wish. It never
@@ -176,7 +180,7 @@ void Model::keep() {
     ids.insert(ids.end(), late.begin(), late.end());
     for (const ConnectionId id : ids) {
       std::uint32_t events = alarm_event;
-      if (Seat* seat = id == listener_id ? nullptr : take(id, events)) settle(*seat, false);
+      if (Seat* seat = id == listener_id ? nullptr : take(id, events)) settle(*seat, Role::keeper);
       if (id != listener_id) continue;
       const std::lock_guard lock(mutex_);
       accepting_ = true;
@@ -212,14 +216,16 @@ bool Model::release_turn(Seat& seat) {
   });
 }
 
-void Model::start_writer(Seat& seat) {
+/// False: there is no thread to be had, and the connection has failed for it.
+bool Model::start_writer(Seat& seat) try {
   seat.armed = writing;
-  try {
-    crew_.start([this, &seat] { write_rest(seat); });
-  } catch (const std::system_error& error) {
-    seat.armed = 0;
-    failed(seat, error.code());
-  }
+  crew_.start([this, &seat] { write_rest(seat); });
+  return true;
+} catch (const std::exception& error) {  // LIM-06
+  seat.armed = 0;
+  log().limited("thread", Clock::now(), std::string("no thread for a send that waits: ") + error.what());
+  failed(seat, std::make_error_code(std::errc::resource_unavailable_try_again));
+  return false;
 }
 
 void Model::ring(ConnectionId id) {

@@ -8,6 +8,7 @@
 #include <sys/select.h>
 
 #include <algorithm>
+#include <array>
 
 #include "common/bells.h"
 #include "common/core.h"
@@ -15,7 +16,7 @@
 namespace ladder {
 namespace {
 
-constexpr std::size_t buffer_size = 64 * 1024;  // one for all: an idle connection holds none
+constexpr std::size_t buffer_size = 64 * 1024;  // on the stack: an idle connection holds none
 constexpr int accepts_a_turn = 64;              // a storm of newcomers does not starve those who are here,
 constexpr int rounds_a_turn = 4;                // nor does a service that refills its queue as it empties
 
@@ -28,17 +29,12 @@ class Model final : public Core {
   void run() override;
 
  private:
-  struct Worker {
-    Time now{};  // read once a turn
-    std::vector<std::byte> buffer = std::vector<std::byte>(buffer_size);
-  };
-
-  void accept_client(Worker&);
-  void receive(Seat&, std::uint32_t events, Worker&);
-  bool flush(Seat&, Worker&);
-  bool settle(Seat&, std::uint32_t& events, Worker&);
+  void accept_client();
+  void receive(Seat&, std::uint32_t events);
+  bool flush(Seat&, Time now);
+  bool settle(Seat&, std::uint32_t& events);
   void close_connection(Seat&);
-  void serve(ConnectionId, std::uint32_t events, Worker&);
+  void serve(ConnectionId, std::uint32_t events);
   void work();
 
   void build_sets();
@@ -69,66 +65,67 @@ Model::Model(Options o, Callbacks callbacks)
                                   std::to_string(FD_SETSIZE));
 }
 
-void Model::accept_client(Worker& worker) {
+void Model::accept_client() {
   for (int i = 0; i < accepts_a_turn; ++i) {
     const Arrival arrival(*this);
     os::Accepted accepted = os::accept(listener(), os::Mode::non_blocking);
     if (stopping()) return;
     if (accepted.error) {
       accepting_ = false;
-      return pause_accepting(accepted, worker.now);
+      return pause_accepting(accepted, Clock::now());
     }
     if (!accepted.socket) break;
     if (!os::fits_select(accepted.socket.get())) {  // FD_SET would write beyond the set
       refuse(std::move(accepted));
       continue;
     }
-    Seat* seat = admit(std::move(accepted), worker.now);
+    Seat* seat = admit(std::move(accepted), Clock::now());
     if (!seat) continue;
     open(*seat);
     watched_.push_back(seat);
     seat->armed = static_cast<std::uint32_t>(watched_.size());
-    for (std::uint32_t events = 0; settle(*seat, events, worker);)
-      receive(*seat, events, worker);
+    for (std::uint32_t events = 0; settle(*seat, events);)
+      receive(*seat, events);
   }
 }
 
-void Model::receive(Seat& seat, std::uint32_t events, Worker& worker) {
+void Model::receive(Seat& seat, std::uint32_t events) {
   if ((events & readable) == 0 || !seat.ledger.wants_receive()) return;
-  const os::Result result = os::receive(seat.socket.get(), worker.buffer);
+  std::array<std::byte, buffer_size> buffer;
+  const os::Result result = os::receive(seat.socket.get(), buffer);
   if (result.would_block) return;
   if (result.error) return failed(seat, result.error);
-  if (result.bytes == 0) return seat.ledger.peer_finished(worker.now);
-  received(seat, Bytes(worker.buffer).first(result.bytes), worker.now);
+  if (result.bytes == 0) return seat.ledger.peer_finished(Clock::now());
+  received(seat, Bytes(buffer).first(result.bytes), Clock::now());
 }
 
 /// False: the system takes no more for now.
-bool Model::flush(Seat& seat, Worker& worker) {
+bool Model::flush(Seat& seat, Time now) {
   for (Bytes bytes = seat.ledger.unsent(); !bytes.empty(); bytes = seat.ledger.unsent()) {
     const os::Result result = os::send(seat.socket.get(), bytes);
     if (result.error) failed(seat, result.error);
-    if (result.would_block) blocked(seat, worker.now);
+    if (result.would_block) blocked(seat, now);
     if (result.bytes == 0) return false;
-    sent(seat, result.bytes, worker.now);
+    sent(seat, result.bytes, now);
   }
   return true;
 }
 
 /// Sends what is queued, takes the next step of an end. True: more has come; the turn goes on.
-bool Model::settle(Seat& seat, std::uint32_t& events, Worker& worker) {
-  for (int round = 0; round < rounds_a_turn && seat.ledger.wants_send(); ++round) {
+bool Model::settle(Seat& seat, std::uint32_t& events) {
+  Time now{};
+  int round = 0;
+  do {
     deliver(seat);
-    if (!flush(seat, worker)) break;
-  }
-  if (seat.ledger.next() == Step::shut_down) shut_down(seat, worker.now);
-  keep_time(seat, worker.now);
+    now = Clock::now();  // after the callbacks: a slow one is no silence of the peer's
+  } while (flush(seat, now) && seat.ledger.wants_send() && ++round < rounds_a_turn);
+  if (seat.ledger.next() == Step::shut_down) shut_down(seat, now);
+  keep_time(seat, now);
   if (seat.ledger.next() >= Step::close) {
     close_connection(seat);
     return false;
   }
-  if (release(seat, events, [] { return std::error_code{}; })) return false;  // build_sets() re-arms
-  worker.now = Clock::now();
-  return true;
+  return !release(seat, events, [] { return std::error_code{}; });  // build_sets() re-arms
 }
 
 void Model::close_connection(Seat& seat) {
@@ -138,16 +135,15 @@ void Model::close_connection(Seat& seat) {
   retire(seat);
 }
 
-void Model::serve(ConnectionId id, std::uint32_t events, Worker& worker) {
+void Model::serve(ConnectionId id, std::uint32_t events) {
   Seat* seat = take(id, events);
   if (!seat) return;
   do
-    receive(*seat, events, worker);
-  while (settle(*seat, events, worker));
+    receive(*seat, events);
+  while (settle(*seat, events));
 }
 
 void Model::work() {
-  Worker worker;
   while (!finished()) {
     build_sets();
     const auto wait = until_deadline();
@@ -155,21 +151,20 @@ void Model::work() {
     if (wait) timeout = {.tv_sec = wait->count() / 1000, .tv_usec = wait->count() % 1000 * 1000};
     const int count =
         ::select(highest_ + 1, &readers_, &writers_, nullptr, wait ? &timeout : nullptr);  // sleeps here
-    worker.now = Clock::now();
     if (count > 0) {  // -1 is EINTR: nothing happened
       collect_ready();
-      if (FD_ISSET(listener(), &readers_)) accept_client(worker);
+      if (FD_ISSET(listener(), &readers_)) accept_client();
       if (FD_ISSET(bells_.handle(), &readers_))
         for (const ConnectionId id : bells_.take())
-          serve(id, alarm_event, worker);
+          serve(id, alarm_event);
       for (const Ready& ready : ready_)
-        serve(ready.id, ready.events, worker);
+        serve(ready.id, ready.events);
     }
-    for (const ConnectionId id : expired(worker.now)) {
+    for (const ConnectionId id : expired(Clock::now())) {
       if (id == listener_id)
         accepting_ = true;
       else
-        serve(id, alarm_event, worker);
+        serve(id, alarm_event);
     }
   }
 }

@@ -7,6 +7,7 @@
 //
 // A thread sleeps in one place: epoll_wait, in work().
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 
 #include <algorithm>
 #include <array>
@@ -18,18 +19,19 @@
 namespace ladder {
 namespace {
 
-constexpr std::size_t buffer_size = 64 * 1024;  // one a worker: an idle connection holds none
+constexpr std::size_t buffer_size = 64 * 1024;  // on the stack: an idle connection holds none
 constexpr int accepts_a_turn = 64;              // a storm of newcomers does not starve those who are here,
 constexpr int rounds_a_turn = 4;                // nor does a service that refills its queue as it empties,
-constexpr std::size_t events_a_wait = 64;  // nor a long batch: a slow callback holds up the rest of its own
+constexpr std::size_t events_a_wait = 16;  // nor a long batch: a slow callback holds up the rest of its own
 
 constexpr std::uint32_t input = EPOLLIN, output = EPOLLOUT, one_shot = EPOLLONESHOT;
 constexpr std::uint32_t always_told = EPOLLHUP | EPOLLERR;  // whether asked for or not
 constexpr std::uint32_t readable = input | always_told;
 
-// Besides connections an instance watches two; their tags are ids that no connection has.
+// Besides connections an instance watches three; their tags are ids that no connection has.
 constexpr std::uint64_t listener_tag = 0;
 constexpr std::uint64_t bell_tag = 1;
+constexpr std::uint64_t timer_tag = 2;
 
 unsigned workers(const Options& options) {
   return options.threads > 0 ? options.threads : os::cores();
@@ -44,29 +46,28 @@ class Model final : public Core {
   struct Instance {  // one for all workers, or one for each
     os::Descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
     Bells bells{};
+    os::Descriptor timer{::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)};
   };
-  struct Worker {
-    Instance& instance;
-    Time now{};  // read once a batch
-    std::vector<std::byte> buffer = std::vector<std::byte>(buffer_size);
-  };
-
-  void accept_client(Worker&);
-  void receive(Seat&, std::uint32_t events, Worker&);
-  bool flush(Seat&, Worker&);
-  bool settle(Seat&, std::uint32_t& events, Worker&);
+  void accept_client();
+  void receive(Seat&, std::uint32_t events);
+  bool flush(Seat&, Time now);
+  bool settle(Seat&, std::uint32_t& events);
   void close_connection(Seat&);
-  void serve(ConnectionId, std::uint32_t events, Worker&);
+  void serve(ConnectionId, std::uint32_t events);
   void work(Instance&);
+  void expire();
 
   std::error_code arm(Seat&);
   void watch(Instance&, int operation, os::Handle, std::uint32_t events, std::uint64_t tag);
-  Instance& instance_of(ConnectionId id) { return *instances_[slot_of(id) % instances_.size()]; }
+  Instance& instance_of(ConnectionId id) { return *instances_[slot_of(id) % manned_]; }
   void ring(ConnectionId id) override { instance_of(id).bells.ring(id); }
   void wake() override;
+  void earlier_deadline() override;
 
   const std::uint32_t one_shot_;  // in a shared instance, or two workers would be woken for one event
   std::vector<std::unique_ptr<Instance>> instances_;
+  std::atomic<std::size_t> manned_;  // the first so many have a worker
+  std::mutex timers_;                // who sets them knows the earliest deadline
 };
 
 Model::Model(Options o, Callbacks callbacks)
@@ -74,72 +75,76 @@ Model::Model(Options o, Callbacks callbacks)
       one_shot_(options().queue == Queue::shared ? one_shot : 0) {
   for (unsigned i = 0; i < (one_shot_ ? 1 : workers(options())); ++i) {
     Instance& instance = *instances_.emplace_back(std::make_unique<Instance>());
-    if (!instance.epoll) throw std::system_error(errno, std::system_category(), "epoll_create1");
+    if (!instance.epoll || !instance.timer)
+      throw std::system_error(errno, std::system_category(), "epoll_create1 or timerfd_create");
     watch(instance, EPOLL_CTL_ADD, instance.bells.handle(), input, bell_tag);
+    watch(instance, EPOLL_CTL_ADD, instance.timer.get(), input, timer_tag);
   }
+  manned_ = instances_.size();
   watch(*instances_[0], EPOLL_CTL_ADD, listener(), input | one_shot_, listener_tag);
 }
 
-void Model::accept_client(Worker& worker) {
+void Model::accept_client() {
   for (int i = 0; i < accepts_a_turn; ++i) {
     const Arrival arrival(*this);
     os::Accepted accepted = os::accept(listener(), os::Mode::non_blocking);
     if (stopping()) return watch(*instances_[0], EPOLL_CTL_DEL, listener(), 0, listener_tag);
     if (accepted.error) {
       watch(*instances_[0], EPOLL_CTL_MOD, listener(), 0, listener_tag);
-      return pause_accepting(accepted, worker.now);
+      return pause_accepting(accepted, Clock::now());
     }
     if (!accepted.socket) break;
-    Seat* seat = admit(std::move(accepted), worker.now);
+    Seat* seat = admit(std::move(accepted), Clock::now());
     if (!seat) continue;
     open(*seat);
-    for (std::uint32_t events = 0; settle(*seat, events, worker);)
-      receive(*seat, events, worker);
+    for (std::uint32_t events = 0; settle(*seat, events);)
+      receive(*seat, events);
   }
   if (one_shot_) watch(*instances_[0], EPOLL_CTL_MOD, listener(), input | one_shot_, listener_tag);
 }
 
-void Model::receive(Seat& seat, std::uint32_t events, Worker& worker) {
+void Model::receive(Seat& seat, std::uint32_t events) {
   if ((events & readable) == 0) return;
   if (!seat.ledger.wants_receive()) {
     // Not asked for input, so this is a reset. It cannot be masked: left alone, it would spin.
     if (events & always_told) failed(seat, std::make_error_code(std::errc::connection_reset));
     return;
   }
-  const os::Result result = os::receive(seat.socket.get(), worker.buffer);
+  std::array<std::byte, buffer_size> buffer;
+  const os::Result result = os::receive(seat.socket.get(), buffer);
   if (result.would_block) return;
   if (result.error) return failed(seat, result.error);
-  if (result.bytes == 0) return seat.ledger.peer_finished(worker.now);
-  received(seat, Bytes(worker.buffer).first(result.bytes), worker.now);
+  if (result.bytes == 0) return seat.ledger.peer_finished(Clock::now());
+  received(seat, Bytes(buffer).first(result.bytes), Clock::now());
 }
 
 /// False: the system takes no more for now.
-bool Model::flush(Seat& seat, Worker& worker) {
+bool Model::flush(Seat& seat, Time now) {
   for (Bytes bytes = seat.ledger.unsent(); !bytes.empty(); bytes = seat.ledger.unsent()) {
     const os::Result result = os::send(seat.socket.get(), bytes);
     if (result.error) failed(seat, result.error);
-    if (result.would_block) blocked(seat, worker.now);
+    if (result.would_block) blocked(seat, now);
     if (result.bytes == 0) return false;
-    sent(seat, result.bytes, worker.now);
+    sent(seat, result.bytes, now);
   }
   return true;
 }
 
 /// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the turn goes on.
-bool Model::settle(Seat& seat, std::uint32_t& events, Worker& worker) {
-  for (int round = 0; round < rounds_a_turn && seat.ledger.wants_send(); ++round) {
+bool Model::settle(Seat& seat, std::uint32_t& events) {
+  Time now{};
+  int round = 0;
+  do {
     deliver(seat);
-    if (!flush(seat, worker)) break;
-  }
-  if (seat.ledger.next() == Step::shut_down) shut_down(seat, worker.now);
-  keep_time(seat, worker.now);
+    now = Clock::now();  // after the callbacks: a slow one is no silence of the peer's
+  } while (flush(seat, now) && seat.ledger.wants_send() && ++round < rounds_a_turn);
+  if (seat.ledger.next() == Step::shut_down) shut_down(seat, now);
+  keep_time(seat, now);
   if (seat.ledger.next() >= Step::close) {
     close_connection(seat);
     return false;
   }
-  if (release(seat, events, [&] { return arm(seat); })) return false;
-  worker.now = Clock::now();
-  return true;
+  return !release(seat, events, [&] { return arm(seat); });
 }
 
 void Model::close_connection(Seat& seat) {
@@ -148,41 +153,42 @@ void Model::close_connection(Seat& seat) {
   retire(seat);
 }
 
-void Model::serve(ConnectionId id, std::uint32_t events, Worker& worker) {
+void Model::serve(ConnectionId id, std::uint32_t events) {
   Seat* seat = take(id, events);
   if (!seat) return;
   do
-    receive(*seat, events, worker);
-  while (settle(*seat, events, worker));
+    receive(*seat, events);
+  while (settle(*seat, events));
 }
 
 void Model::work(Instance& instance) {
-  Worker worker{instance};
   std::array<epoll_event, events_a_wait> events{};
   while (!finished()) {
-    const auto wait = until_deadline();
-    const int timeout = wait ? static_cast<int>(wait->count()) : -1;
-    const int count =
-        ::epoll_wait(instance.epoll.get(), events.data(), events_a_wait, timeout);  // sleeps here
-    worker.now = Clock::now();
+    const int count = ::epoll_wait(instance.epoll.get(), events.data(), events_a_wait, -1);  // sleeps here
     for (int i = 0; i < count; ++i) {  // -1 is EINTR: nothing happened
       const std::uint64_t tag = events[i].data.u64;
       if (tag == listener_tag) {
-        accept_client(worker);
+        accept_client();
       } else if (tag == bell_tag) {
         for (const ConnectionId id : instance.bells.take())
-          serve(id, alarm_event, worker);
+          serve(id, alarm_event);
+      } else if (tag == timer_tag) {
+        expire();
       } else {
-        serve({tag}, events[i].events, worker);
+        serve({tag}, events[i].events);
       }
     }
-    for (const ConnectionId id : expired(worker.now)) {
-      if (id == listener_id)
-        watch(*instances_[0], EPOLL_CTL_MOD, listener(), input | one_shot_, listener_tag);
-      else
-        ring(id);  // its own instance's workers look
-    }
   }
+}
+
+void Model::expire() {
+  for (const ConnectionId id : expired(Clock::now())) {
+    if (id == listener_id)
+      watch(*instances_[0], EPOLL_CTL_MOD, listener(), input | one_shot_, listener_tag);
+    else
+      ring(id);  // its own instance's workers look
+  }
+  earlier_deadline();
 }
 
 void Model::run() {
@@ -193,9 +199,9 @@ void Model::run() {
       Instance& instance = *instances_[i % instances_.size()];
       pool.emplace_back([this, &instance] { work(instance); });
     }
-  } catch (const std::system_error& error) {
+  } catch (const std::exception& error) {  // no thread, or no memory for one
     log().line("only " + std::to_string(pool.size() + 1) + " workers: " + error.what());
-    if (!one_shot_) instances_.resize(pool.size() + 1);  // no connection yet: none is theirs
+    if (!one_shot_) manned_ = pool.size() + 1;  // there is no connection yet: none is another's
   }
   work(*instances_[0]);
 }
@@ -227,6 +233,19 @@ void Model::wake() {
   if (finished())
     for (const auto& instance : instances_)
       instance->bells.ring_for_good();
+}
+
+/// Not as a timeout of epoll_wait: who sleeps would not learn of a deadline that came later and is earlier.
+void Model::earlier_deadline() {
+  const std::lock_guard lock(timers_);
+  const auto wait = until_deadline();
+  itimerspec when{};  // zero: never. To set a timer also takes back that it has fired
+  if (wait) {
+    const Milliseconds left = std::max(*wait, Milliseconds{1});
+    when.it_value = {.tv_sec = left.count() / 1000, .tv_nsec = left.count() % 1000 * 1'000'000};
+  }
+  for (const auto& instance : instances_)
+    ::timerfd_settime(instance->timer.get(), 0, &when, nullptr);
 }
 
 }  // namespace

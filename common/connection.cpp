@@ -5,8 +5,8 @@
 namespace ladder {
 
 namespace {
-// What a thread's spare queue may hold on to: a receive buffer's worth.
-constexpr std::size_t spare_capacity = 64 * 1024;
+// What a thread's spare queue may hold on to: the blocking models have a thread for each connection.
+constexpr std::size_t spare_capacity = 16 * 1024;
 }  // namespace
 
 thread_local std::unique_ptr<Ledger::Queue> Ledger::spare_;
@@ -25,7 +25,6 @@ void Ledger::drop_if_empty() {
   }
   queue_->front.clear();
   queue_->front_sent = 0;
-  queue_->taken = queue_->acknowledged = 0;
   queue_->blocked_since = Time::max();
   spare_ = std::move(queue_);
 }
@@ -62,7 +61,6 @@ void Ledger::sent(std::size_t count, Time now) {
   moved_ = now;
   if (!queue_ || ended()) return;
   queue_->front_sent += count;
-  queue_->taken += count;
   queue_->blocked_since = Time::max();
   if (congested_ && unsent_bytes() <= options_->low_mark) {
     congested_ = false;
@@ -71,17 +69,21 @@ void Ledger::sent(std::size_t count, Time now) {
   drop_if_empty();
 }
 
-void Ledger::blocked(std::size_t unacknowledged, Time now) {
+void Ledger::blocked(std::uint64_t acknowledged, Time now) {
   if (!queue_ || queue_->blocked_since != Time::max()) return;
   queue_->blocked_since = now;
   // Taken when the timer starts, or its first end would always look like progress.
-  queue_->acknowledged = queue_->taken - unacknowledged;
+  queue_->acknowledged = acknowledged;
 }
 
-void Ledger::shut_down(bool wait, Time now) {
+void Ledger::shut_down(Time now) {
   if (ended()) return;
-  phase_ = wait ? Phase::lingering : Phase::ended;
+  phase_ = Phase::lingering;
   deadline_ = options_->close_timeout.count() > 0 ? now + options_->close_timeout : Time::max();
+}
+
+void Ledger::stop_lingering() {
+  if (phase_ == Phase::lingering) phase_ = Phase::ended;
 }
 
 void Ledger::failed(CloseReason reason, std::error_code error, Step step) {
@@ -98,14 +100,13 @@ Time Ledger::write_deadline() const {
   return queue_->blocked_since + options_->write_timeout;
 }
 
-void Ledger::expired(std::size_t unacknowledged, Time now) {
+void Ledger::expired(std::uint64_t acknowledged, Time now) {
   if (ended() || now < deadline()) return;
   if (phase_ == Phase::lingering) {
     phase_ = Phase::ended;
   } else if (now >= write_deadline()) {
     // The system reports room for writing only when about a third of its buffer is free: what counts is what
     // the peer has acknowledged since the timer started. BP-08
-    const std::size_t acknowledged = queue_->taken - unacknowledged;
     if (acknowledged == queue_->acknowledged) return failed(CloseReason::write_timeout, {}, Step::reset);
     queue_->acknowledged = acknowledged;
     queue_->blocked_since = now;

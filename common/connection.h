@@ -40,14 +40,16 @@ class Ledger {
   void peer_finished(Time now);
   /// The system took `count` bytes from the front of unsent().
   void sent(std::size_t count, Time now);
-  /// The system would take no more; so many bytes are still unacknowledged (os::unacknowledged).
-  void blocked(std::size_t unacknowledged, Time now);
-  /// FIN was sent. With `wait` the peer's is waited for, up to the close timeout.
-  void shut_down(bool wait, Time now);
+  /// The system would take no more; the peer has acknowledged so many bytes (os::acknowledged).
+  void blocked(std::uint64_t acknowledged, Time now);
+  /// FIN was sent; the peer's is waited for, up to the close timeout.
+  void shut_down(Time now);
+  /// ... or no longer: nothing of ours can be lost any more.
+  void stop_lingering();
   /// The connection is over, and why. `step` is Step::close or Step::reset.
   void failed(CloseReason reason, std::error_code error, Step step);
-  /// deadline() has passed. `unacknowledged` shows whether the peer took something after all.
-  void expired(std::size_t unacknowledged, Time now);
+  /// deadline() has passed. `acknowledged` shows whether the peer took something after all.
+  void expired(std::uint64_t acknowledged, Time now);
 
   // ---- what the service wishes ----------------------------------------------------------------------------
   SendResult send(Bytes bytes);
@@ -75,7 +77,8 @@ class Ledger {
   void take_due(Due due);
   /// When expired() is to be called, or Time::max().
   Time deadline() const;
-  bool open() const { return phase_ == Phase::open; }  ///< sends are taken
+  bool lingering() const { return phase_ == Phase::lingering; }  ///< our FIN is out, the peer's not in
+  bool open() const { return phase_ == Phase::open; }            ///< sends are taken
   bool ended() const { return phase_ >= Phase::ended; }
   CloseReason reason() const { return reason_; }
   std::error_code error() const { return {error_, std::system_category()}; }
@@ -87,9 +90,8 @@ class Ledger {
   struct Queue {
     std::vector<std::byte> front, back;  // front is with the system; back grows
     std::size_t front_sent = 0;
-    std::vector<std::byte> kept;   // received, and not yet delivered for a pause
-    std::size_t taken = 0;         // by the system, since this queue began
-    std::size_t acknowledged = 0;  // of those, by the peer, when the write timer started (wraps below zero)
+    std::vector<std::byte> kept;       // received, and not yet delivered for a pause
+    std::uint64_t acknowledged = 0;    // by the peer, when the write timer started
     Time blocked_since = Time::max();  // the system would take no more; Time::max(): it takes
     bool empty() const { return front.size() == front_sent && back.empty() && kept.empty(); }
   };

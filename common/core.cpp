@@ -9,7 +9,8 @@ constinit thread_local Core::Turn Core::turn_;
 
 namespace {
 constexpr Milliseconds accept_pause{50};
-}
+constexpr Milliseconds acknowledgement_pause{20};
+}  // namespace
 
 Core::Core(Options options, Callbacks callbacks, os::Mode listener_mode)
     : options_(std::move(options)),
@@ -89,6 +90,7 @@ bool Core::stop(Milliseconds drain) {
   const bool drained = changed_.wait_for(lock, drain, empty);
   if (!drained) {
     lock.unlock();
+    aborted_ = true;
     advance(Stage::aborting);
     sweep(Wish::Kind::abort);
     lock.lock();
@@ -96,7 +98,7 @@ bool Core::stop(Milliseconds drain) {
   }
   advance(Stage::finished);
   changed_.wait(lock, [this] { return !running_; });
-  return drained;
+  return drained && !aborted_;
 }
 
 Core::Running::Running(Core& core) : core_(core) {
@@ -141,8 +143,8 @@ Seat* Core::admit(os::Accepted accepted, Time now) {
 }
 
 void Core::refuse(os::Accepted accepted) {
+  ++refused_;  // before the peer can see it
   accepted.socket.reset();
-  ++refused_;
 }
 
 void Core::dismiss(Seat& seat) {
@@ -151,7 +153,7 @@ void Core::dismiss(Seat& seat) {
 }
 
 void Core::open(Seat& seat) {
-  turn_ = {this, &seat};
+  turn_ = {this, &seat, 0};
   ++accepted_;
   if (callbacks_.on_open) call(seat, callbacks_.on_open);
   if (stopping()) begin_stop(seat);  // the sweep may have come before the seat was taken
@@ -161,7 +163,7 @@ Seat* Core::take(ConnectionId id, std::uint32_t& events) {
   Seat* seat = seats_.find(slot_of(id));
   Mail mail;
   if (!seat || !seat->mailbox.take(generation_of(id), events, mail)) return nullptr;
-  turn_ = {this, seat};
+  turn_ = {this, seat, 0};
   events = mail.events;
   apply(*seat, mail);
   return seat;
@@ -203,6 +205,7 @@ void Core::retire(Seat& seat) {
     call(seat, [&](Connection& c) { callbacks_.on_close(c, reason, seat.ledger.error()); });
   if (seat.ledger.next() == Step::reset) os::reset_on_close(seat.socket.get());
   ++closed_[static_cast<std::size_t>(reason)];
+  seat.context.reset();  // the service's: it may call us
   turn_ = {};
   unseat(seat);
 }
@@ -212,7 +215,6 @@ void Core::unseat(Seat& seat) {
   // last: who sees the end of this connection and comes again is counted after it.
   const os::Descriptor socket = std::move(seat.socket);
   const std::uint32_t slot = slot_of(seat.id);
-  seat.context.reset();
   seat.ledger = {};
   seat.armed = 0;
   seat.alarm = Time::max();
@@ -231,12 +233,17 @@ void Core::call(Seat& seat, Callback callback) {
   try {
     callback(connection);
   } catch (const std::exception& error) {  // contract 11
-    log_.line("connection of " + to_string(seat.peer) + " ended: " + error.what());
     seat.ledger.failed(CloseReason::exception, {}, Step::reset);
+    log_ended(seat, error.what());
   } catch (...) {
-    log_.line("connection of " + to_string(seat.peer) + " ended: an exception of no known type");
     seat.ledger.failed(CloseReason::exception, {}, Step::reset);
+    log_ended(seat, "an exception of no known type");
   }
+}
+
+void Core::log_ended(const Seat& seat, std::string_view why) try {
+  log_.line("connection of " + to_string(seat.peer) + " ended: " + std::string(why));
+} catch (const std::bad_alloc&) {  // no memory even to say so
 }
 
 void Core::received(Seat& seat, Bytes bytes, Time now) {
@@ -252,7 +259,7 @@ void Core::sent(Seat& seat, std::size_t count, Time now) {
 }
 
 void Core::blocked(Seat& seat, Time now) {
-  seat.ledger.blocked(os::unacknowledged(seat.socket.get()), now);
+  seat.ledger.blocked(os::acknowledged(seat.socket.get()), now);
 }
 
 void Core::failed(Seat& seat, std::error_code error) {
@@ -284,20 +291,32 @@ void Core::deliver(Seat& seat) {
 }
 
 void Core::shut_down(Seat& seat, Time now) {
-  const os::Handle socket = seat.socket.get();
-  // A stop does not wait for a peer that has taken all and sends nothing: nothing of its would be lost.
-  const bool quiet = stopping() && os::unacknowledged(socket) == 0 && !os::unread(socket);
-  os::finish_sending(socket);
-  seat.ledger.shut_down(!quiet, now);
+  const bool done = stopping() && nothing_to_lose(seat);
+  os::finish_sending(seat.socket.get());
+  seat.ledger.shut_down(now);
+  if (done) seat.ledger.stop_lingering();
 }
 
-void Core::keep_time(Seat& seat, Time now) {
-  if (seat.alarm <= now) seat.alarm = Time::max();  // that entry has come out, or will find nothing to do
-  if (seat.ledger.deadline() <= now) seat.ledger.expired(os::unacknowledged(seat.socket.get()), now);
-  const Time deadline = seat.ledger.deadline();
+/// The peer has taken all that was sent, and nothing of its lies unread, for which a close would reset.
+bool Core::nothing_to_lose(const Seat& seat) {
+  return os::unacknowledged(seat.socket.get()) == 0 && !os::unread(seat.socket.get());
+}
+
+void Core::keep_time(Seat& seat, Time now) try {
+  if (seat.alarm <= now) seat.alarm = Time::max();  // `now` is fresh, so that entry has come out by now
+  if (seat.ledger.deadline() <= now) seat.ledger.expired(os::acknowledged(seat.socket.get()), now);
+  Time deadline = seat.ledger.deadline();
+  if (stopping() && seat.ledger.lingering()) {
+    // A stop waits for no FIN from a peer that has had everything. That it has is told by no event.
+    if (nothing_to_lose(seat)) return seat.ledger.stop_lingering();
+    deadline = std::min(deadline, now + acknowledgement_pause);
+  }
   if (deadline >= seat.alarm) return;
+  const bool earliest = deadlines_.push(deadline, seat.id);
   seat.alarm = deadline;
-  if (deadlines_.push(deadline, seat.id)) earlier_deadline();
+  if (earliest) earlier_deadline();
+} catch (const std::bad_alloc&) {  // a connection without a deadline would stay for ever
+  failed(seat, std::make_error_code(std::errc::not_enough_memory));
 }
 
 std::optional<Milliseconds> Core::until_deadline() const {

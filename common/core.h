@@ -135,6 +135,8 @@ class Core : public Server {
 
   template <class Callback>
   void call(Seat&, Callback callback);
+  void log_ended(const Seat&, std::string_view why);
+  static bool nothing_to_lose(const Seat&);
   void apply(Seat&, Mail&);
   void begin_stop(Seat&);
   void unseat(Seat&);
@@ -154,6 +156,7 @@ class Core : public Server {
   Deadlines deadlines_;
 
   std::atomic<Stage> stage_ = Stage::serving;
+  std::atomic<bool> aborted_ = false;     // some connection may have been reset by a stop
   std::atomic<std::size_t> present_ = 0;  // connections and accepts under way
   std::mutex mutex_;                      // for the waits of stop()
   std::condition_variable changed_;
@@ -162,7 +165,9 @@ class Core : public Server {
   struct Turn {  // what this thread is busy with
     const Core* core = nullptr;
     const Seat* seat = nullptr;
+    int rounds = 0;  // of mail that came meanwhile
   };
+  static constexpr int mails_a_turn = 4;  // then others are served first
   static constinit thread_local Turn turn_;
 
   std::atomic<std::uint64_t> accepted_ = 0, refused_ = 0, active_ = 0, peak_ = 0, bytes_in_ = 0,
@@ -173,11 +178,15 @@ class Core : public Server {
 template <class Rearm>
 bool Core::release(Seat& seat, std::uint32_t& events, Rearm rearm) {
   const std::size_t backlog = seat.ledger.open() ? seat.ledger.unsent_bytes() : Mailbox::takes_no_more;
+  const int rounds = turn_.rounds + 1;
   Mail mail;
   std::error_code error;
   turn_ = {};  // once the turn is free, the seat may be another thread's
-  if (seat.mailbox.release(backlog, mail, error, rearm)) return true;
-  turn_ = {this, &seat};
+  const bool free = rounds < mails_a_turn ? seat.mailbox.release(backlog, mail, error, rearm)
+                                          : seat.mailbox.hand_over(backlog, error, rearm,
+                                                                   [&](std::uint32_t) { ring(seat.id); });
+  if (free) return true;
+  turn_ = {this, &seat, rounds};
   events = mail.events;
   if (error) failed(seat, error);
   apply(seat, mail);

@@ -17,6 +17,7 @@
 // traffic rings again.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -86,18 +87,32 @@ class Mailbox {
   template <class Rearm>
   bool release(std::size_t backlog, Mail& mail, std::error_code& error, Rearm rearm) {
     const std::lock_guard lock(mutex_);
+    set_backlog(backlog);
     if (!mail_.empty()) {
       mail = std::exchange(mail_, {});
       return false;
     }
     error = rearm();
     if (error) return false;
-    backlog_ = backlog;
     taken_ = false;
     return true;
   }
 
-  /// From now on every wish is refused. The caller has the turn.
+  /// As release(), but mail stays for whoever comes next, and the bell is rung for it: a holder to whom mail
+  /// comes without end has others to serve. False only if `rearm` failed.
+  template <class Rearm, class Ring>
+  bool hand_over(std::size_t backlog, std::error_code& error, Rearm rearm, Ring ring) {
+    const std::lock_guard lock(mutex_);
+    error = rearm();
+    if (error) return false;
+    set_backlog(backlog);
+    taken_ = false;
+    ring(generation_);
+    rung_ = true;
+    return true;
+  }
+
+  /// From now on every send is refused. The caller has the turn.
   void close() {
     const std::lock_guard lock(mutex_);
     backlog_ = takes_no_more;
@@ -111,19 +126,46 @@ class Mailbox {
               Ring ring) {
     const std::lock_guard lock(mutex_);
     if (!lived_in_ || generation.value_or(generation_) != generation_) return Posted::gone;
+    std::size_t waiting = backlog_;
     if (wish.kind == Wish::Kind::send) {
       if (backlog_ == takes_no_more) return Posted::gone;
       if (backlog_ + wish.bytes.size() > cap) return Posted::full;
-      wish.backlog = backlog = backlog_ += wish.bytes.size();
+      wish.backlog = waiting = backlog_ + wish.bytes.size();
     } else if (wish.kind != Wish::Kind::resume) {
-      backlog_ = takes_no_more;  // it ends the connection: what comes after it is too late
+      waiting = takes_no_more;  // it ends the connection: what comes after it is too late
     }
-    mail_.wishes.push_back(std::move(wish));
-    if (!taken_ && !std::exchange(rung_, true)) ring(generation_);
+    append(std::move(wish));
+    backlog = backlog_ = waiting;  // only now: to append may have thrown, and to ring may throw
+    if (!taken_ && !rung_) {
+      ring(generation_);
+      rung_ = true;
+    }
     return Posted::taken;
   }
 
  private:
+  /// A crowd of small sends becomes one: a record for each byte would cost a hundred times the bytes.
+  void append(Wish wish) {
+    if (wish.kind == Wish::Kind::send && !mail_.wishes.empty() &&
+        mail_.wishes.back().kind == Wish::Kind::send) {
+      Wish& last = mail_.wishes.back();
+      last.bytes.insert(last.bytes.end(), wish.bytes.begin(), wish.bytes.end());
+      last.backlog = std::max(last.backlog, wish.backlog);
+    } else {
+      mail_.wishes.push_back(std::move(wish));
+    }
+  }
+
+  /// What waits is the holder's queue and what is in the mail, unless an end is on its way.
+  void set_backlog(std::size_t queued) {
+    bool ends = queued == takes_no_more;
+    for (const Wish& wish : mail_.wishes) {
+      ends = ends || (wish.kind != Wish::Kind::send && wish.kind != Wish::Kind::resume);
+      if (!ends) queued += wish.bytes.size();
+    }
+    backlog_ = ends ? takes_no_more : queued;
+  }
+
   std::mutex mutex_;
   std::uint32_t generation_ = 0;
   bool lived_in_ = false;

@@ -79,7 +79,9 @@ void finish_sending(Handle socket);  ///< FIN, behind what was sent
 void wake_receiver(Handle socket);   ///< for good: a thread asleep in receive() returns; sends nothing
 void wake_sender(Handle socket);     ///< for good: a thread asleep in send() returns
 void reset_on_close(Handle socket);  ///< the next close sends RST and drops what is unsent (SO_LINGER 0)
-/// Bytes handed to the system that the peer has not acknowledged (SIOCOUTQ, tcp(7)).
+/// Bytes that the peer has acknowledged since the connection began: only grows (TCP_INFO, tcp(7)).
+std::uint64_t acknowledged(Handle socket);
+/// Bytes, a FIN among them, handed to the system that the peer has not acknowledged (SIOCOUTQ, tcp(7)).
 std::size_t unacknowledged(Handle socket);
 bool unread(Handle socket);                    ///< input lies there that nobody has read
 std::error_code pending_error(Handle socket);  ///< and clears it (SO_ERROR, socket(7))

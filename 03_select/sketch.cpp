@@ -100,7 +100,7 @@ void run(const Socket& listener) {
       if (!FD_ISSET(fd, &readable) && !FD_ISSET(fd, &writable)) continue;
       if (!serve(client)) close_connection(clients, fd);
     }
-    // CLOSE-09: last, for a newcomer may get a descriptor closed above, whose bits speak of the one before
+    // CLOSE-09: not amid the loop, where a newcomer could get a descriptor just closed, and its stale bit
     if (FD_ISSET(listener.fd, &readable)) accept_client(listener, clients);
   }
 }

@@ -1,10 +1,14 @@
 # What every target of ours is built with, and the one function that makes a chapter's targets.
 
+add_library(ladder_warnings INTERFACE)
+target_compile_definitions(ladder_warnings INTERFACE LADDER_VERSION="${PROJECT_VERSION}")
+target_include_directories(ladder_warnings INTERFACE ${CMAKE_SOURCE_DIR})
+target_link_libraries(ladder_warnings INTERFACE Threads::Threads)
+target_compile_options(ladder_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+
+# The sanitizers are for the servers and for what is linked with them; the black-box suite runs beside them.
 add_library(ladder_flags INTERFACE)
-target_compile_definitions(ladder_flags INTERFACE LADDER_VERSION="${PROJECT_VERSION}")
-target_include_directories(ladder_flags INTERFACE ${CMAKE_SOURCE_DIR})
-target_link_libraries(ladder_flags INTERFACE Threads::Threads)
-target_compile_options(ladder_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+target_link_libraries(ladder_flags INTERFACE ladder_warnings)
 if(LADDER_SANITIZE)
   target_compile_options(ladder_flags INTERFACE -fsanitize=${LADDER_SANITIZE} -fno-omit-frame-pointer
                                                 -fno-sanitize-recover=all)

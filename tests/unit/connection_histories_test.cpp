@@ -42,7 +42,7 @@ struct Model {
   Time moved = start;
   Time own_deadline = Time::max(), close_by = Time::max();
   std::optional<Time> refused_since{};  // the system takes nothing
-  std::size_t acknowledged = 0, acknowledged_then = 0;
+  std::uint64_t acknowledged = 0, acknowledged_then = 0;
 
   bool open() const { return life == Life::open; }
   bool over() const { return life == Life::over; }
@@ -98,8 +98,8 @@ struct Model {
     life = Life::over;
     how = step;
   }
-  void fin(bool wait, Time now) {
-    life = wait ? Life::fin_sent : Life::over;
+  void fin(Time now) {
+    life = Life::fin_sent;
     if (options.close_timeout > 0ms) close_by = now + options.close_timeout;
   }
   Time write_deadline() const {
@@ -200,21 +200,18 @@ class Pair {
     const std::size_t count = amount % 2 ? with_system_.size() : 1 + amount % with_system_.size();
     ledger_.sent(count, now_);
     model_.taken(count, now_);
-    unacknowledged_ += count;
     with_system_ = with_system_.subspan(count);
     copy_.erase(copy_.begin(), copy_.begin() + static_cast<std::ptrdiff_t>(count));
     return nullptr;
   }
   const char* refuse(unsigned) {
     if (with_system_.empty() || model_.over()) return nullptr;
-    ledger_.blocked(unacknowledged_, now_);
+    ledger_.blocked(model_.acknowledged, now_);
     model_.refused(now_);
     return nullptr;
   }
   const char* acknowledge(unsigned amount) {
-    const std::size_t count = std::min<std::size_t>(amount % 8, unacknowledged_);
-    unacknowledged_ -= count;
-    model_.acknowledged += count;
+    model_.acknowledged += amount % 8;
     return nullptr;
   }
   const char* fail(unsigned amount) {
@@ -284,11 +281,15 @@ class Pair {
     if (due == Due::drained) model_.drained_owed = false;
     return nullptr;
   }
-  const char* take_step(unsigned amount) {
+  const char* take_step(unsigned) {
     if (model_.next() != Step::shut_down) return nullptr;
-    const bool wait = amount % 4 != 0;
-    ledger_.shut_down(wait, now_);
-    model_.fin(wait, now_);
+    ledger_.shut_down(now_);
+    model_.fin(now_);
+    return nullptr;
+  }
+  const char* stop_lingering(unsigned) {
+    ledger_.stop_lingering();
+    if (model_.life == Model::Life::fin_sent) model_.life = Model::Life::over;
     return nullptr;
   }
 
@@ -299,7 +300,7 @@ class Pair {
     return nullptr;
   }
   const char* look(unsigned) {
-    ledger_.expired(unacknowledged_, now_);
+    ledger_.expired(model_.acknowledged, now_);
     model_.look_at_clock(now_);
     return nullptr;
   }
@@ -320,7 +321,9 @@ class Pair {
     if (ledger_.wants_send() != (model_.size() > 0 || !model_.owed(Due::nothing))) return "wants_send";
     if (ledger_.next() != model_.next()) return "next";
     if (ledger_.deadline() != model_.deadline()) return "deadline";
-    if (ledger_.open() != model_.open() || ledger_.ended() != model_.over()) return "whether it is open";
+    if (ledger_.open() != model_.open() || ledger_.ended() != model_.over() ||
+        ledger_.lingering() != (model_.life == Model::Life::fin_sent))
+      return "how far its end has come";
     if (!model_.open() && ledger_.reason() != model_.reason) return "reason";
     if (model_.over() && model_.error && ledger_.error() != *model_.error) return "error";
     if (!std::equal(with_system_.begin(), with_system_.end(), copy_.begin(), copy_.end()))
@@ -343,7 +346,6 @@ class Pair {
   bool posted_ = false;  // a receive is under way
   Bytes with_system_{};
   std::vector<std::byte> copy_{};  // of those
-  std::size_t unacknowledged_ = 0;
   unsigned queued_ = 0, received_ = 0;
 };
 
@@ -370,6 +372,7 @@ constexpr std::array kinds{
     Kind{"expire_at", &Pair::expire_at, 4},
     Kind{"deliver", &Pair::deliver, 50},
     Kind{"take_step", &Pair::take_step, 20},
+    Kind{"stop_lingering", &Pair::stop_lingering, 2},
     Kind{"wait", &Pair::wait, 20},
     Kind{"look", &Pair::look, 16},
     Kind{"look_when_due", &Pair::look_when_due, 4},

@@ -256,7 +256,7 @@ TEST_CASE("ledger: the peer's FIN discards nothing of what is queued") {
   CHECK(ledger.next() == Step::serve);
   CHECK(flush(ledger, start) == "answer, and more");
   CHECK(ledger.next() == Step::shut_down);
-  ledger.shut_down(true, start);
+  ledger.shut_down(start);
   CHECK(ledger.next() == Step::close);  // the peer's FIN is there already
   CHECK(ledger.reason() == CloseReason::peer);
 }
@@ -274,7 +274,7 @@ TEST_CASE("ledger: close() sends all that is queued, then FIN, then waits for th
   ledger.send_promised(bytes("y"), false);
   CHECK(flush(ledger, start) == "bye");
   CHECK(ledger.next() == Step::shut_down);
-  ledger.shut_down(true, start);
+  ledger.shut_down(start);
   CHECK(ledger.next() == Step::serve);
   CHECK(ledger.wants_receive());
   CHECK_FALSE(ledger.ended());
@@ -309,7 +309,7 @@ TEST_CASE("ledger: after close() no callback but on_close comes") {
   flush(ledger, start);
   ledger.peer_finished(start);
   CHECK(ledger.due() == Due::nothing);
-  ledger.shut_down(true, start);
+  ledger.shut_down(start);
   CHECK(ledger.due() == Due::nothing);
   CHECK(ledger.next() == Step::close);
 }
@@ -318,13 +318,14 @@ TEST_CASE("ledger: a FIN without a wait ends it; so does close_timeout, whatever
   const Options options = small();
   Ledger at_once(options, start);
   at_once.finish(CloseReason::stopping);
-  at_once.shut_down(false, start);
+  at_once.shut_down(start);
+  at_once.stop_lingering();
   CHECK(at_once.next() == Step::close);
   CHECK(at_once.reason() == CloseReason::stopping);
 
   Ledger ledger(options, start);
   ledger.close();
-  ledger.shut_down(true, start + 5ms);
+  ledger.shut_down(start + 5ms);
   CHECK(ledger.deadline() == start + 25ms);
   ledger.received(bytes("chatter"), start + 24ms);
   CHECK(ledger.deadline() == start + 25ms);
@@ -391,14 +392,14 @@ TEST_CASE("ledger: the reason is the first cause that cost something") {
   }
   SUBCASE("a reset after our FIN costs nothing") {
     ledger.close();
-    ledger.shut_down(true, start);
+    ledger.shut_down(start);
     ledger.failed(CloseReason::reset, reset, Step::close);
     CHECK(ledger.reason() == CloseReason::local);
     CHECK(ledger.next() == Step::close);
   }
   SUBCASE("nor does a stop that resets it then") {
     ledger.close();
-    ledger.shut_down(true, start);
+    ledger.shut_down(start);
     ledger.failed(CloseReason::stopping, no_error, Step::reset);
     CHECK(ledger.reason() == CloseReason::local);
     CHECK(ledger.next() == Step::reset);
@@ -457,11 +458,11 @@ TEST_CASE("ledger: a peer that acknowledges is not stalled, though the system ta
   ledger.send(bytes("0123456789"));
   ledger.unsent();
   ledger.sent(8, start);
-  ledger.blocked(8, start);
-  ledger.expired(7, start + 31ms);  // one byte in all the time
+  ledger.blocked(100, start);
+  ledger.expired(101, start + 31ms);  // one byte in all the time
   CHECK(ledger.next() == Step::serve);
   CHECK(ledger.deadline() == start + 61ms);
-  ledger.expired(7, start + 61ms);  // and then none
+  ledger.expired(101, start + 61ms);  // and then none
   CHECK(ledger.next() == Step::reset);
   CHECK(ledger.reason() == CloseReason::write_timeout);
 }
@@ -474,15 +475,15 @@ TEST_CASE("ledger: what was unacknowledged when the refusal came is no progress 
   ledger.send(bytes("cd"));
   ledger.unsent();
   SUBCASE("nothing moves") {
-    ledger.blocked(2, start);
-    ledger.expired(2, start + 30ms);
+    ledger.blocked(7, start);
+    ledger.expired(7, start + 30ms);
     CHECK(ledger.next() == Step::reset);
   }
   SUBCASE("the older bytes are acknowledged: that is progress") {
-    ledger.blocked(2, start);
-    ledger.expired(1, start + 30ms);
+    ledger.blocked(7, start);
+    ledger.expired(8, start + 30ms);
     CHECK(ledger.next() == Step::serve);
-    ledger.expired(1, start + 60ms);
+    ledger.expired(8, start + 60ms);
     CHECK(ledger.next() == Step::reset);
   }
 }
@@ -533,7 +534,7 @@ TEST_CASE("ledger: a deadline of the service's own, beside the others; the last 
     ledger.close();
     ledger.expire_at(start + 11ms);
     CHECK(ledger.deadline() == Time::max());
-    ledger.shut_down(true, start);
+    ledger.shut_down(start);
     ledger.expire_at(start + 11ms);
     CHECK(ledger.deadline() == start + 20ms);
   }
@@ -552,6 +553,6 @@ TEST_CASE("ledger: a timeout of 0 is none") {
   CHECK(ledger.next() == Step::serve);
   ledger.close();
   flush(ledger, start);
-  ledger.shut_down(true, start);
+  ledger.shut_down(start);
   CHECK(ledger.deadline() == Time::max());
 }

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <exception>
 #include <latch>
 #include <memory>
 #include <stdexcept>
@@ -40,24 +41,27 @@ TEST_CASE("crew: its end joins, and what a thread worked with is gone then") {
 
 TEST_CASE("crew: a thread that cannot be made leaves the others and join() in order") {
   struct Work {
-    explicit Work(bool bad_to_move) : bad(bad_to_move) {}
-    Work(Work&& other) : bad(other.bad) {
-      if (bad) throw std::runtime_error("no thread");
+    Work() = default;
+    Work(const Work&) {  // stands for the EAGAIN of pthread_create(3)
+      std::rethrow_exception(std::make_exception_ptr(std::runtime_error("no thread")));
     }
-    void operator()() const {}
-    bool bad;
-  };
-  std::atomic<int> done = 0;
-  Crew crew;
-  crew.start([&] { ++done; });
-  bool thrown = false;
-  try {
-    crew.start(Work(true));  // stands for the EAGAIN of pthread_create(3)
-  } catch (const std::runtime_error&) {
-    thrown = true;
-  }
-  CHECK(thrown);
-  crew.start([&] { ++done; });
-  crew.join();
-  CHECK(done == 2);
+    throw std::runtime_error("no thread");
+  }  // stands for the EAGAIN of pthread_create(3)
+  Work&
+  operator=(const Work&) = delete;
+  void operator()() const {}
+};
+std::atomic<int> done = 0;
+Crew crew;
+crew.start([&] { ++done; });
+bool thrown = false;
+try {
+  crew.start(Work());
+} catch (const std::runtime_error&) {
+  thrown = true;
+}
+CHECK(thrown);
+crew.start([&] { ++done; });
+crew.join();
+CHECK(done == 2);
 }

@@ -19,7 +19,7 @@ constexpr ConnectionId a{1}, b{2}, c{3};
 using Ids = std::vector<ConnectionId>;
 
 Ids sorted(Ids ids) {
-  std::sort(ids.begin(), ids.end());
+  std::ranges::sort(ids, {}, &ConnectionId::value);
   return ids;
 }
 }  // namespace

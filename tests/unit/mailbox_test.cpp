@@ -639,6 +639,7 @@ class Stress {
     generation_ = box_.move_in();
     box_.release(0, mail, error, arm_well);
     std::vector<std::jthread> threads;
+    threads.reserve(posters + 3);
     for (int i = 0; i < 2; ++i)
       threads.emplace_back([this] { answer_bells(); });
     for (std::size_t i = 0; i < posters; ++i)

@@ -249,6 +249,13 @@ TEST_CASE(
   CHECK(calls.get() == 3);
 }
 
+TEST_CASE("contract 7: a paused connection is not read on: its bytes wait with the systems") {
+  Running server({.on_open = [](Connection& c) { c.pause(); }});
+  Client client(server.where());
+  CHECK(!client.send(pattern(32 * megabyte), 200ms));
+  CHECK(server->stats().bytes_in <= 64 * 1024);  // one receive may have been under way
+}
+
 TEST_CASE("contract 7: a paused connection still sends, and still closes") {
   Running server({.on_open = [](Connection& c) {
     c.pause();

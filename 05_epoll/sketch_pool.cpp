@@ -65,7 +65,7 @@ void accept_client(const Socket& poller, const Socket& listener) {
   if (!watch(poller, EPOLL_CTL_MOD, listener.fd, nullptr)) fail("epoll_ctl");
   if (client->socket.fd < 0) return;  // gone again; or out of descriptors, and then the workers spin (LIM-02)
   const std::lock_guard turn(client->turn);
-  if (watch(poller, EPOLL_CTL_ADD, client->socket.fd, client.get())) client.release();  // to its next event
+  if (watch(poller, EPOLL_CTL_ADD, client->socket.fd, client.get())) (void)client.release();  // to its event
 }
 
 bool receive(Client& client) {  // false: the peer's FIN, or the connection is broken

@@ -170,6 +170,12 @@ void in_turns(Scene& scene, std::span<Peer> peers, const std::function<void(std:
   }
 }
 
+TableEntry server_end(const Server& server, const Peer& peer) {
+  for (const TableEntry& entry : socket_table())
+    if (entry.local_port == server.target().port && entry.remote_port == peer.local_port()) return entry;
+  throw Failed("the server's end of " + peer.name(), "no such socket");
+}
+
 std::vector<Peer> exhaust_descriptors(Scene& scene, Server& server) {
   server.process().deny_descriptors();
   constexpr std::size_t clients = 8;

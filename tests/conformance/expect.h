@@ -42,6 +42,9 @@ void expect_exit_in_order(Process&, Duration within);
 /// fewer at a time, in turns, while the others are seen to wait in silence (LIMIT). Each turn ends in order.
 void in_turns(Scene&, std::span<Peer>, const std::function<void(std::span<Peer>)>& act);
 
+/// The server's end of a client's connection, as the system sees it.
+TableEntry server_end(const Server&, const Peer&);
+
 /// From now on the server gets no new descriptor, and clients wait that need one: worth a line in its log.
 std::vector<Peer> exhaust_descriptors(Scene&, Server&);
 

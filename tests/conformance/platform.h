@@ -93,7 +93,8 @@ Counters counters();
 struct TableEntry {
   enum class State { established, time_wait, close_wait, other } state = State::other;
   std::uint16_t local_port = 0, remote_port = 0;
-  std::size_t unread = 0;  ///< bytes that its owner has not read
+  std::size_t unread = 0;          ///< bytes that its owner has not read
+  std::size_t unacknowledged = 0;  ///< bytes that its peer's system has not acknowledged
 };
 std::vector<TableEntry> socket_table();
 

@@ -303,10 +303,13 @@ std::uint64_t counter(const std::string& table, std::string_view group, std::str
   throw std::runtime_error("this kernel does not count " + std::string(name));
 }
 
-/// "0100007F:1F90" → the port; "00000000:00000010" → the second number.
+/// "00000020:00000010" → 32 and 16; "0100007F:1F90" → an address and a port; of an IPv6 address only the port
+/// counts.
+std::uint64_t before_colon(const std::string& field) {
+  return std::stoull(field.substr(0, field.find(':')), nullptr, 16);
+}
 std::uint64_t after_colon(const std::string& field) {
-  const std::size_t colon = field.rfind(':');
-  return std::stoull(field.substr(colon + 1), nullptr, 16);
+  return std::stoull(field.substr(field.rfind(':') + 1), nullptr, 16);
 }
 
 TableEntry::State state_from(const std::string& code) {
@@ -354,7 +357,8 @@ std::vector<TableEntry> socket_table() {
       table.push_back({.state = state_from(state),
                        .local_port = static_cast<std::uint16_t>(after_colon(local)),
                        .remote_port = static_cast<std::uint16_t>(after_colon(remote)),
-                       .unread = after_colon(queues)});
+                       .unread = after_colon(queues),
+                       .unacknowledged = before_colon(queues)});
     }
   }
   return table;

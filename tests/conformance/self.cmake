@@ -19,6 +19,7 @@ endfunction()
 
 demand_red(drops_bytes IO-04)
 demand_red(closes_at_end_of_input CLOSE-01)
+demand_red(closes_at_end_of_input CLOSE-08)
 demand_red(ignores_short_sends IO-05)
 demand_red(ignores_short_sends CLOSE-08)
 demand_red(spins SVC-01)

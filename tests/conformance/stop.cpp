@@ -87,12 +87,7 @@ TEST_CASE("STOP-02 with 50 idle connections: a FIN for each") {
 
 /// How much the server has taken out of its socket, of what this client sent: the least that it could be.
 std::size_t taken_by(const Server& server, const Peer& peer, std::size_t sent) {
-  const auto table = socket_table();
-  const auto its_end = std::ranges::find_if(table, [&](const TableEntry& entry) {
-    return entry.local_port == server.target().port && entry.remote_port == peer.local_port();
-  });
-  if (its_end == table.end()) throw Failed("the server's end of " + peer.name(), "no such socket");
-  return sent - unacknowledged(peer.socket()) - its_end->unread;
+  return sent - unacknowledged(peer.socket()) - server_end(server, peer).unread;
 }
 
 TEST_CASE("STOP-03 what is in flight completes") {

@@ -127,7 +127,9 @@ void Ledger::send_promised(Bytes bytes, bool told_congested) {
   if (phase_ != Phase::open || bytes.empty()) return;
   std::vector<std::byte>& back = queue().back;
   back.insert(back.end(), bytes.begin(), bytes.end());
-  if (told_congested || unsent_bytes() > options_->high_mark) congested_ = true;
+  if (!told_congested && unsent_bytes() <= options_->high_mark) return;
+  congested_ = true;
+  drained_ = false;  // not any more; the next fall owes it anew
 }
 
 void Ledger::expire_at(Time time) {
@@ -139,7 +141,7 @@ void Ledger::finish(CloseReason reason) {
   phase_ = Phase::closing;
   reason_ = reason;
   deadline_ = Time::max();
-  if (queue_) queue_->kept = {};
+  if (queue_) std::vector<std::byte>().swap(queue_->kept);
   drop_if_empty();
 }
 
@@ -155,7 +157,8 @@ Step Ledger::next() const {
     case Phase::open:
       return Step::serve;
     case Phase::closing:
-      return unsent_bytes() > 0 ? Step::serve : Step::shut_down;
+      if (unsent_bytes() > 0) return Step::serve;
+      return peer_finished_ ? Step::close : Step::shut_down;  // with the peer's FIN in, the close sends ours
     case Phase::lingering:
       return peer_finished_ ? Step::close : Step::serve;
     case Phase::ended:

@@ -5,12 +5,12 @@
 //        received  peer_finished  sent  blocked        wants_receive  wants_send  unsent
 //        shut_down  failed  expired                    next  due  deadline
 //
-//     open ──close()──▶ closing ──queue empty: FIN──▶ lingering ──peer's FIN, or close_timeout──▶ ended
-//       └─────────────── failed(), abort(), a timeout ────────────────────────────────────────▶ ended, or
-//       reset
+//     open ──close()──▶ closing ──queue empty: FIN──▶ lingering ──the peer's FIN, or its time is up──▶ ended
+//       └────────────── failed(), abort(), a timeout ──────────────────────────▶ ended, or reset
 //
-// Who calls it holds the connection's turn (mailbox.h), so it needs no lock. tests/unit/connection_test.cpp
-// drives it through random histories against a plain model of the contract.
+// Who calls it holds the connection's turn (mailbox.h), so it needs no lock.
+// tests/unit/connection_histories_test.cpp drives it through random histories against a plain model of the
+// contract.
 #pragma once
 
 #include <cstdint>

@@ -62,11 +62,12 @@ void Core::close(ConnectionId id) {
 
 SendResult Core::post(Seat& seat, std::uint32_t slot, std::optional<std::uint32_t> generation, Wish wish) {
   std::size_t backlog = 0;
+  const bool sends_bytes = !wish.bytes.empty();  // of no bytes nothing drains
   const auto posted = seat.mailbox.post(generation, std::move(wish), options_.hard_cap, backlog,
                                         [&](std::uint32_t tenant) { ring(make_id(slot, tenant)); });
   if (posted == Mailbox::Posted::gone) return SendResult::gone;
   if (posted == Mailbox::Posted::full) return SendResult::full;
-  return backlog > options_.high_mark ? SendResult::congested : SendResult::queued;
+  return sends_bytes && backlog > options_.high_mark ? SendResult::congested : SendResult::queued;
 }
 
 void Core::sweep(Wish::Kind kind) {
@@ -200,10 +201,10 @@ void Core::begin_stop(Seat& seat) {
 
 void Core::retire(Seat& seat) {
   const CloseReason reason = seat.ledger.reason();
-  seat.mailbox.close();
-  if (callbacks_.on_close)
-    call(seat, [&](Connection& c) { callbacks_.on_close(c, reason, seat.ledger.error()); });
   if (seat.ledger.next() == Step::reset) os::reset_on_close(seat.socket.get());
+  seat.mailbox.close();
+  if (callbacks_.on_close)  // what it throws changes nothing any more
+    call(seat, [&](Connection& c) { callbacks_.on_close(c, reason, seat.ledger.error()); });
   ++closed_[static_cast<std::size_t>(reason)];
   seat.context.reset();  // the service's: it may call us
   turn_ = {};

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <vector>
 
 #include "common/connection.h"
@@ -182,10 +183,14 @@ bool Core::release(Seat& seat, std::uint32_t& events, Rearm rearm) {
   Mail mail;
   std::error_code error;
   turn_ = {};  // once the turn is free, the seat may be another thread's
-  const bool free = rounds < mails_a_turn ? seat.mailbox.release(backlog, mail, error, rearm)
-                                          : seat.mailbox.hand_over(backlog, error, rearm,
-                                                                   [&](std::uint32_t) { ring(seat.id); });
-  if (free) return true;
+  try {
+    if (rounds < mails_a_turn
+            ? seat.mailbox.release(backlog, mail, error, rearm)
+            : seat.mailbox.hand_over(backlog, error, rearm, [&](std::uint32_t) { ring(seat.id); }))
+      return true;
+  } catch (const std::bad_alloc&) {  // no memory to ring with
+    error = std::make_error_code(std::errc::not_enough_memory);
+  }
   turn_ = {this, &seat, rounds};
   events = mail.events;
   if (error) failed(seat, error);

@@ -14,12 +14,13 @@ namespace ladder {
 
 class Deadlines {
  public:
-  /// True if this is now the earliest: whoever sleeps for the next one should be told.
+  /// True if this is earlier than all others: whoever sleeps for the next one should be told.
   bool push(Time time, ConnectionId id) {
     const std::lock_guard lock(mutex_);
+    const bool earliest = time < next_.load();
     heap_.push({time, id});
     next_ = heap_.top().time;
-    return heap_.top().id == id;
+    return earliest;
   }
 
   Time next() const { return next_; }  ///< Time::max(): none

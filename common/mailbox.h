@@ -105,10 +105,10 @@ class Mailbox {
     const std::lock_guard lock(mutex_);
     error = rearm();
     if (error) return false;
+    ring(generation_);  // if it throws, the turn is still the caller's
+    rung_ = true;
     set_backlog(backlog);
     taken_ = false;
-    ring(generation_);
-    rung_ = true;
     return true;
   }
 

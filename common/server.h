@@ -94,8 +94,8 @@ class Connection {
   void close();  ///< send all that is queued, then FIN, then wait for the peer's FIN (Options::close_timeout)
   void abort();  ///< reset the connection and drop the queue; in on_open: reject
   /// A deadline of the service's own, beside the timeouts: when it passes, the connection is closed as an
-  /// idle one (FIN at once, CloseReason::idle_timeout). One a connection, the last call counts; Time::max():
-  /// none.
+  /// idle one (FIN at once, or a reset if bytes are still queued; CloseReason::idle_timeout). One a
+  /// connection, the last call counts; Time::max(): none.
   void expire_at(Time);
 
  private:
@@ -129,7 +129,8 @@ struct Options {
   Milliseconds close_timeout{5'000};       ///< from our FIN to the peer's, a total; 0: none
   std::size_t low_mark = 64 * 1024;        ///< bytes queued at which a congested connection counts as drained
   std::size_t high_mark = 256 * 1024;      ///< bytes queued above which `congested`, and on_receive waits
-  std::size_t hard_cap = 4 * 1024 * 1024;  ///< bytes queued above which nothing more is taken
+  std::size_t hard_cap = 4 * 1024 * 1024;  ///< bytes queued above which nothing is taken: what
+                                           ///< callbacks queue, and other threads, each so much
   unsigned threads = 0;                    ///< 05: workers; 0: one a core
   Queue queue = Queue::shared;             ///< 05
   std::function<void(std::string_view)>

@@ -5,7 +5,7 @@
 //                                     │ server │      two threads: one sleeps in read or send,
 //   standard output ◀─write─ recv ◀── └────────┘      the other in recv or write
 //
-//   g++ -std=c++20 -pthread sketch.cpp -o client_sketch
+//   g++ -std=c++20 -pthread common/client/sketch.cpp -o client_sketch
 //   echo hello | ./client_sketch 127.0.0.1 7000
 //
 // Why a second thread: an echo server that may not send will not receive for ever. Were all input sent before

@@ -57,7 +57,9 @@ struct Model {
   void promised(Bytes more, bool told_congested) {
     if (!open() || more.empty()) return;
     queued.insert(queued.end(), more.begin(), more.end());
-    too_full |= told_congested || queued.size() > options.high_mark;
+    if (!told_congested && queued.size() <= options.high_mark) return;
+    too_full = true;
+    drained_owed = false;
   }
   void taken(std::size_t count, Time now) {
     moved = now;
@@ -148,7 +150,7 @@ struct Model {
   }
   Step next() const {
     if (over()) return how;
-    if (life == Life::closing && queued.empty()) return Step::shut_down;
+    if (life == Life::closing && queued.empty()) return peer_finished ? Step::close : Step::shut_down;
     return life == Life::fin_sent && peer_finished ? Step::close : Step::serve;
   }
 };

@@ -126,24 +126,21 @@ TEST_CASE("contract 1: two connections that send to each other from their callba
               }});
   handle = &crowd;
   const std::string mine = pattern(60'000, 1), yours = pattern(60'000, 2);
+  std::array<std::size_t, 2> passed{};
   const auto talk = [&](std::size_t i, const std::string& out, const std::string& in) {
-    for (std::size_t at = 0; at < out.size(); at += 60) {
+    for (std::size_t& at = passed[i]; at < out.size(); at += 60) {
       crowd.client(i).send(std::string_view(out).substr(at, 60));
       if (crowd.client(i).receive(60) != in.substr(at, 60)) return;
     }
-    crowd.client(i).finish();
   };
   {
     const std::jthread other = user_thread([&] { talk(1, yours, mine); });
     talk(0, mine, yours);
   }
-  CHECK(crowd.client(0).end() == End::fin);
-  CHECK(crowd.client(1).end() == End::fin);
-  CHECK(crowd.client(0).sent() == mine.size());
+  CHECK(passed == std::array{mine.size(), yours.size()});
 }
 
-TEST_CASE(
-    "contract 1: a second client is served at the same time, or after the first where it is one at a time") {
+TEST_CASE("contract 1: a second client is served at once, or after the first by a model for one client") {
   Running server(echo());
   Client first(server.where()), second(server.where());
   CHECK(second.send("second"));

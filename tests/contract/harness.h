@@ -136,10 +136,9 @@ class Client {
   }
   explicit Client(const Endpoint& server) : Client(server.v6) { REQUIRE(connect(server)); }
   /// One whose window is small: what it does not read soon waits in the server.
-  static Client narrow(const Endpoint& server) {
+  static Client narrow(const Endpoint& server, int window = 4096) {
     Client client(server.v6);
-    const int size = 4096;
-    ::setsockopt(client.socket_.get(), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    ::setsockopt(client.socket_.get(), SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
     REQUIRE(client.connect(server));
     return client;
   }
@@ -181,7 +180,18 @@ class Client {
     give_up_after(patience);
     return text.empty();
   }
-  std::size_t sent() const { return sent_; }
+  /// Sends until nothing is taken for `limit`. Returns what was taken.
+  std::string stuff(Milliseconds limit) {
+    std::string text;
+    for (std::uint32_t seed = 1; text.size() < most_stuffed; ++seed) {
+      const std::string piece = pattern(1024 * 1024, seed);
+      const std::size_t before = sent_;
+      const bool all = send(piece, limit);
+      text.append(piece, 0, sent_ - before);
+      if (!all) break;
+    }
+    return text;
+  }
 
   /// So many bytes; fewer: the connection ended first.
   std::string receive(std::size_t count) {
@@ -234,6 +244,8 @@ class Client {
     REQUIRE(::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time) == 0);
     REQUIRE(::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time) == 0);
   }
+
+  static constexpr std::size_t most_stuffed = 256 * 1024 * 1024;  // no two systems hold that much
 
   os::Descriptor socket_;
   Endpoint local_{};

@@ -59,6 +59,7 @@ class Process {
   void freeze();  ///< returns when all its threads stand still
   void thaw();
 
+  bool asleep() const;   ///< none of its threads runs, or would if a processor were free
   Duration cpu() const;  ///< processor time of all its threads, dead ones included
   std::size_t threads() const;
   std::vector<int> descriptors() const;
@@ -89,7 +90,7 @@ struct Counters {
 };
 Counters counters();
 
-/// A TCP socket of this network, as the system's table shows it.
+/// A TCP socket of this network, as the system's table of IPv4 shows it.
 struct TableEntry {
   enum class State { established, time_wait, close_wait, other } state = State::other;
   std::uint16_t local_port = 0, remote_port = 0;

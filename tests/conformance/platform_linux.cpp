@@ -227,6 +227,16 @@ Duration Process::cpu() const {
   return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
+bool Process::asleep() const {
+  std::error_code gone;
+  const fs::directory_iterator tasks(directory(id_) / "task", gone);
+  return std::all_of(begin(tasks), end(tasks), [](const fs::directory_entry& task) {
+    const std::string stat = contents(task.path() / "stat");  // "4711 (name) S ...", proc(5)
+    const std::size_t state = stat.rfind(") ");
+    return state != stat.npos && stat[state + 2] == 'S';
+  });
+}
+
 std::size_t Process::threads() const {
   std::error_code gone;
   const fs::directory_iterator tasks(directory(id_) / "task", gone);
@@ -346,20 +356,18 @@ Counters counters() {
 
 std::vector<TableEntry> socket_table() {
   std::vector<TableEntry> table;
-  for (const char* file : {"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"}) {
-    std::istringstream lines(contents(file));
-    std::string line;
-    std::getline(lines, line);
-    while (std::getline(lines, line)) {
-      std::istringstream fields(line);
-      std::string number, local, remote, state, queues;
-      fields >> number >> local >> remote >> state >> queues;
-      table.push_back({.state = state_from(state),
-                       .local_port = static_cast<std::uint16_t>(after_colon(local)),
-                       .remote_port = static_cast<std::uint16_t>(after_colon(remote)),
-                       .unread = after_colon(queues),
-                       .unacknowledged = before_colon(queues)});
-    }
+  std::istringstream lines(contents("/proc/thread-self/net/tcp"));
+  std::string line;
+  std::getline(lines, line);  // the names of the columns
+  while (std::getline(lines, line)) {
+    std::istringstream fields(line);
+    std::string number, local, remote, state, queues;
+    fields >> number >> local >> remote >> state >> queues;
+    table.push_back({.state = state_from(state),
+                     .local_port = static_cast<std::uint16_t>(after_colon(local)),
+                     .remote_port = static_cast<std::uint16_t>(after_colon(remote)),
+                     .unread = after_colon(queues),
+                     .unacknowledged = before_colon(queues)});
   }
   return table;
 }

@@ -273,7 +273,7 @@ std::jthread user_thread(Work work) {
 /// they order nothing and the thread sanitizer sees whether the library does.
 class Rules {
  public:
-  Callbacks watch(Callbacks user) {
+  Callbacks watch(const Callbacks& user) {
     Callbacks watched;
     watched.on_open = [this, on_open = user.on_open](Connection& c) {
       const Inside inside(*this, c.id(), 0, 1);

@@ -74,9 +74,9 @@ std::vector<Argument> table(Settings& into, bool& help) {
 
 /// doctest's own switches are one word each: -tc="CLOSE-01*", --list-test-cases.
 bool is_doctests(std::string_view word) {
-  constexpr std::array<std::string_view, 14> names{
-      "list",     "count",     "test-case", "test-suite", "source-file", "reporters", "out",
-      "order-by", "rand-seed", "first",     "last",       "abort-after", "duration",  "no-"};
+  constexpr std::array<std::string_view, 15> names{
+      "list",      "count", "test-case", "test-suite",  "source-file", "reporters", "out", "order-by",
+      "rand-seed", "first", "last",      "abort-after", "duration",    "no-",       "dt-"};
   if (!word.starts_with("--")) return word.starts_with('-');
   word.remove_prefix(2);
   return std::ranges::any_of(names, [&](std::string_view name) { return word.starts_with(name); });

@@ -211,13 +211,13 @@ void Process::kill() {
 
 void Process::freeze() {
   if (!running()) return;
-  ::kill(id_, SIGSTOP);
+  ::kill(-id_, SIGSTOP);  // the whole group: some servers are made of several processes
   int status = 0;
   if (waitpid(id_, &status, WUNTRACED) == id_ && !WIFSTOPPED(status)) ended_ = ended_from(status);
 }
 
 void Process::thaw() {
-  if (running()) ::kill(id_, SIGCONT);
+  if (running()) ::kill(-id_, SIGCONT);
 }
 
 Duration Process::cpu() const {

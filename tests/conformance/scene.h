@@ -15,12 +15,13 @@ namespace conformance {
 
 class Scene {
  public:
-  Scene(const Subject& subject, Server* standing) : subject_(subject), standing_(standing) {}
+  explicit Scene(const Subject& subject) : subject_(subject) {}
 
   const Subject& subject() const { return subject_; }
   const Profile& profile() const { return subject_.profile(); }
   /// The server of the case's service: it stands for many cases, and judge() looks after it.
   Server& server() { return *standing_; }
+  void stand(Server& server) { standing_ = &server; }
   /// A server of the case's own; one that still runs when the body is over is checked and ended like the
   /// others.
   Server& start(const StartOptions& = {});
@@ -53,7 +54,7 @@ class Scene {
   struct Attempt;
 
   const Subject& subject_;
-  Server* standing_;
+  Server* standing_ = nullptr;
   std::deque<std::unique_ptr<Server>> own_{};
   WireLog log_{};
   std::size_t peers_ = 0;

@@ -14,7 +14,7 @@ function(demand status pattern)
 endfunction()
 
 function(demand_red mode case)
-  demand(1 "\nFAIL  ${case} " --server "'${BROKEN_SERVER}' ${mode} {port}" "-tc=${case}*")
+  demand(1 "\nFAIL  ${case} " --server "\"${BROKEN_SERVER}\" ${mode} {port}" "-tc=${case}*")
 endfunction()
 
 demand_red(drops_bytes IO-04)
@@ -32,13 +32,13 @@ demand_red(dies_of_sigpipe CLOSE-11)
 demand_red(keeps_closed_ones CLOSE-06)
 demand_red(goes_deaf CLOSE-04)
 
-set(good "'${BROKEN_SERVER}' good {port}")
+set(good "\"${BROKEN_SERVER}\" good {port}")
 demand(0 "\n26 passed, 0 failed, " --server "${good}")
 # It knows no signal: who says that it stops on one is told otherwise.
 demand(1 "\nFAIL  STOP-01 " --server "${good}" --stops-on SIGTERM "-tc=STOP-01*")
 
 # A failure that was listed is a limit; one that was listed and does not come is a failure; so is a wrong list.
-set(drops "'${BROKEN_SERVER}' drops_bytes {port}")
+set(drops "\"${BROKEN_SERVER}\" drops_bytes {port}")
 set(list ${FOLDER}/conformance_self_list.txt)
 file(WRITE ${list} "IO-02 each thousandth byte is lost\n")
 demand(0 "\nLIMIT IO-02 .*each thousandth byte is lost" --server "${drops}" --expect ${list} "-tc=IO-02*")

@@ -68,6 +68,27 @@ std::string how_it_is(Process& process) {
   return state_of(process) + (log.empty() ? "" : "; it says: " + log);
 }
 
+constexpr std::size_t report_size = 2000;
+
+/// Where in a log a sanitizer speaks; npos: nowhere.
+std::size_t sanitizer_report(const std::string& log) {
+  std::size_t first = log.npos;
+  for (const std::string_view mark :
+       {"ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:"})
+    first = std::min(first, log.find(mark));
+  return first;
+}
+
+/// What a sanitizer says, or else the last lines.
+std::string end_of(const std::string& log) {
+  std::size_t from = sanitizer_report(log);
+  if (from != log.npos) return log.substr(from, report_size);
+  from = log.size();
+  for (int lines = 0; lines < 6 && from != log.npos && from > 0; ++lines)
+    from = log.rfind('\n', from - 1);
+  return from == log.npos || from == 0 ? log : log.substr(from + 1);
+}
+
 /// A server without READY listens when somebody can connect.
 void wait_until_it_answers(Process& process, const Target& target) {
   const Time until = Clock::now() + patience();
@@ -116,10 +137,9 @@ void Server::warm_up() {
   Holdings seen = holdings();
   for (Time since = Clock::now(); Clock::now() < until && Clock::now() - since < scaled(milliseconds(100));) {
     process_->wait(milliseconds(5));
-    if (const Holdings now = holdings(); now != seen) {
-      seen = now;
-      since = Clock::now();
-    }
+    const Holdings now = holdings();
+    if (now != seen || !process_->asleep()) since = Clock::now();
+    seen = now;
   }
   baseline_ = seen;
 }
@@ -177,20 +197,14 @@ void Server::expect_unharmed() {
 
 void Server::expect_no_sanitizer_report() const {
   const std::string log = process_ ? process_->log() : "";
-  for (const std::string_view mark :
-       {"ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:"})
-    if (const std::size_t at = log.find(mark); at != log.npos)
-      throw Failed("a sanitizer that has nothing to say", log.substr(at, 2000));
+  const std::size_t at = sanitizer_report(log);
+  expect(at == log.npos, "a sanitizer that has nothing to say",
+         at == log.npos ? "" : log.substr(at, report_size));
 }
 
 std::string Server::last_words() {
   if (!process_) return "not ours to look into\n";
-  std::string log = process_->log();
-  std::size_t from = log.size();
-  for (int lines = 0; lines < 6 && from != log.npos && from > 0; ++lines)
-    from = log.rfind('\n', from - 1);
-  return service_ + ": " + state_of(*process_) + "\n" +
-         (from == log.npos || from == 0 ? log : log.substr(from + 1));
+  return service_ + ": " + state_of(*process_) + "\n" + end_of(process_->log());
 }
 
 Subject::Subject() {

@@ -6,7 +6,6 @@
 #include <array>
 #include <iomanip>
 #include <iostream>
-#include <optional>
 #include <set>
 #include <sstream>
 
@@ -160,19 +159,17 @@ void enter(Row row, const std::string& details) {
 
 /// What the case came to; empty details unless it failed.
 std::string play(Row& row, const Case& about, const std::function<void(Scene&)>& body) {
+  Scene scene(run().subject);
   Server* server = nullptr;
-  Scene early(run().subject, nullptr);
-  std::optional<Scene> scene;
   try {
     require(about);
-    if (about.needs != Needs::ours && about.needs != Needs::stop)
-      server = &standing(std::string(about.service));
-    scene.emplace(run().subject, server);
-    body(*scene);
-    check_after(*scene, server);
-    row.reason = scene->note();
-    if (!scene->info().empty()) row.verdict = Verdict::info, row.reason = scene->info();
-    if (!scene->limit().empty()) row.verdict = Verdict::limit, row.reason = scene->limit();
+    if (about.needs == Needs::port || about.needs == Needs::process)
+      scene.stand(*(server = &standing(std::string(about.service))));
+    body(scene);
+    check_after(scene, server);
+    row.reason = scene.note();
+    if (!scene.info().empty()) row.verdict = Verdict::info, row.reason = scene.info();
+    if (!scene.limit().empty()) row.verdict = Verdict::limit, row.reason = scene.limit();
     return {};
   } catch (const NotApplicable& why) {
     row.verdict = Verdict::not_applicable;
@@ -182,7 +179,7 @@ std::string play(Row& row, const Case& about, const std::function<void(Scene&)>&
     row.verdict = Verdict::fail;
     row.reason =
         "expected " + failed.expected + "; seen: " + failed.actual.substr(0, failed.actual.find('\n'));
-    std::string details = failure_report(row, about, failed, scene ? *scene : early, server);
+    std::string details = failure_report(row, about, failed, scene, server);
     end_standing(std::string(about.service));  // one failure must not be seen again in the next case
     return details;
   }
@@ -300,6 +297,7 @@ class Reporter : public doctest::IReporter {
   void report_query(const doctest::QueryData& in) override {
     for (unsigned i = 0; i < in.num_data; ++i)
       std::cout << in.data[i]->m_name << '\n';
+    if (in.num_data == 0 && in.run_stats) std::cout << in.run_stats->numTestCasesPassingFilters << " cases\n";
   }
   void test_run_start() override {}
   void test_run_end(const doctest::TestRunStats&) override {}

@@ -42,6 +42,23 @@ TEST_CASE("contract 6: close() by id from another thread does the same, behind t
   CHECK(server.ends(CloseReason::local));
 }
 
+TEST_CASE("contract 6: close() also sends what another thread's send had been promised before it") {
+  for (const std::string_view how : {"close"sv, "end"sv}) {  // by the callback, or by the default on_end
+    CAPTURE(how);
+    Running server({.on_receive = [&](Connection& c, Bytes) {
+      user_thread([&ours = c.server(), id = c.id()] {
+        CHECK(ours.send(id, bytes_of("promised")) == SendResult::queued);
+      }).join();
+      if (how == "close") c.close();
+    }});
+    Client client(server.where());
+    CHECK(client.send("go"));
+    if (how == "end") client.finish();
+    CHECK(client.rest() == "promised");
+    CHECK(client.end() == End::fin);
+  }
+}
+
 TEST_CASE("contract 6: close() in on_open, with nothing queued, is a FIN") {
   Running server({.on_open = [](Connection& c) { c.close(); }});
   Client client(server.where());

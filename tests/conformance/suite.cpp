@@ -106,12 +106,12 @@ std::string last_words(Scene& scene, Server* server) {
   std::string words = server ? server->last_words() : "";
   for (const auto& own : scene.own())
     words += own->last_words();
-  return words.empty() ? "(none)\n" : words;
+  return words;
 }
 
 void print_block(std::ostream& out, std::string_view name, const std::string& text) {
   out << "  " << std::left << std::setw(10) << name;
-  std::istringstream lines(text);
+  std::istringstream lines(text.empty() ? "(none)" : text);
   std::string line;
   for (bool first = true; std::getline(lines, line); first = false)
     out << (first ? "" : "            ") << line << '\n';

@@ -68,14 +68,17 @@ TEST_CASE("contract 10: at the deadline stop resets the rest") {
 }
 
 TEST_CASE("contract 10: stop without a drain resets at once, and ends nobody if nobody is there") {
-  Running busy(echo()), idle(echo());
+  Running busy(echo());
   Client client(busy.where());
   CHECK(client.send("x"));
   CHECK(client.receive(1) == "x");
   CHECK(!busy->stop(0ms));
   CHECK(client.end() == End::reset);
-  CHECK(idle->stop(0ms));
-  CHECK(idle->stop(0ms));  // again: nothing more to do
+  for (int i = 0; i < 40; ++i) {  // whether run() has just begun or sleeps in accept
+    Running idle(echo());
+    CHECK(idle->stop(0ms));
+    CHECK(idle->stop(0ms));  // again: nothing more to do
+  }
 }
 
 TEST_CASE("contract 10: clients that have all they asked for hold up no stop, and see a FIN") {

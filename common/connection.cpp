@@ -124,7 +124,8 @@ SendResult Ledger::send(Bytes bytes) {
 }
 
 void Ledger::send_promised(Bytes bytes, bool told_congested) {
-  if (phase_ != Phase::open || bytes.empty()) return;
+  if (phase_ > Phase::closing || bytes.empty())
+    return;  // what was promised before a close is sent before its FIN
   std::vector<std::byte>& back = queue().back;
   back.insert(back.end(), bytes.begin(), bytes.end());
   if (!told_congested && unsent_bytes() <= options_->high_mark) return;

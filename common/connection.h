@@ -79,6 +79,7 @@ class Ledger {
   Time deadline() const;
   bool lingering() const { return phase_ == Phase::lingering; }  ///< our FIN is out, the peer's not in
   bool open() const { return phase_ == Phase::open; }            ///< sends are taken
+  bool closing() const { return phase_ == Phase::closing; }  ///< close() was called, and our FIN is not out
   bool ended() const { return phase_ >= Phase::ended; }
   CloseReason reason() const { return reason_; }
   std::error_code error() const { return {error_, std::system_category()}; }

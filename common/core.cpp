@@ -273,7 +273,7 @@ void Core::deliver(Seat& seat) {
     const Due due = seat.ledger.due();
     switch (due) {
       case Due::nothing:
-        return;
+        return collect_promised(seat);
       case Due::receive: {
         const std::vector<std::byte> kept = seat.ledger.take_kept();
         if (callbacks_.on_receive) call(seat, [&](Connection& c) { callbacks_.on_receive(c, kept); });
@@ -289,6 +289,14 @@ void Core::deliver(Seat& seat) {
         break;
     }
   }
+}
+
+/// Contract 6: what other threads' sends were promised before the close goes out before the FIN; later ones
+/// are gone.
+void Core::collect_promised(Seat& seat) {
+  if (!seat.ledger.closing()) return;
+  Mail mail{.wishes = seat.mailbox.close()};
+  apply(seat, mail);
 }
 
 void Core::shut_down(Seat& seat, Time now) {

@@ -139,6 +139,7 @@ class Core : public Server {
   void log_ended(const Seat&, std::string_view why);
   static bool nothing_to_lose(const Seat&);
   void apply(Seat&, Mail&);
+  void collect_promised(Seat&);
   void begin_stop(Seat&);
   void unseat(Seat&);
   SendResult post(Seat&, std::uint32_t slot, std::optional<std::uint32_t> generation, Wish);

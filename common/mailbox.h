@@ -112,10 +112,11 @@ class Mailbox {
     return true;
   }
 
-  /// From now on every send is refused. The caller has the turn.
-  void close() {
+  /// From now on every send is refused. Returns the wishes that came before. The caller has the turn.
+  std::vector<Wish> close() {
     const std::lock_guard lock(mutex_);
     backlog_ = takes_no_more;
+    return std::exchange(mail_.wishes, {});
   }
 
   enum class Posted : std::uint8_t { gone, full, taken };

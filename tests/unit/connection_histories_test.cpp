@@ -55,7 +55,7 @@ struct Model {
     return too_full ? SendResult::congested : SendResult::queued;
   }
   void promised(Bytes more, bool told_congested) {
-    if (!open() || more.empty()) return;
+    if ((!open() && life != Life::closing) || more.empty()) return;
     queued.insert(queued.end(), more.begin(), more.end());
     if (!told_congested && queued.size() <= options.high_mark) return;
     too_full = true;

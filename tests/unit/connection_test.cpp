@@ -270,7 +270,7 @@ TEST_CASE("ledger: close() sends all that is queued, then FIN, then waits for th
   CHECK(ledger.next() == Step::serve);
   CHECK(ledger.send(bytes("x")) == SendResult::gone);
   ledger.send_promised(bytes("y"), false);
-  CHECK(flush(ledger, start) == "bye");
+  CHECK(flush(ledger, start) == "byey");
   CHECK(ledger.next() == Step::shut_down);
   ledger.shut_down(start);
   CHECK(ledger.next() == Step::serve);

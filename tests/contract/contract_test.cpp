@@ -1,18 +1,9 @@
 // The contract, points 1 to 5: callbacks, ids and sends. Linked with each chapter's library; docs/contract.md
 // has the points in words. streams_test.cpp holds 6 to 9, stop_test.cpp the rest.
-#define DOCTEST_CONFIG_IMPLEMENT
 #include "tests/contract/harness.h"
 
 using namespace ladder;
 using namespace ladder::contract;
-
-int main(int argc, char** argv) {
-  users_thread = true;
-  for (int i = 1; i < argc; ++i)
-    if (argv[i] == "--queue=per-worker"sv) queue_under_test = Queue::per_worker;
-  doctest::Context context(argc, argv);
-  return context.run();
-}
 
 // ---- 1: callbacks of one connection never overlap
 // ---------------------------------------------------------------

@@ -350,14 +350,14 @@ class Rules {
 /// A server on a thread of its own. At the end it is stopped, and the books must balance.
 class Running {
  public:
-  explicit Running(Callbacks callbacks, Options options = {}) {
+  explicit Running(const Callbacks& callbacks, Options options = {}) {
     options.queue = queue_under_test;
     if (options.threads == 0 && profile(options).takes_threads) options.threads = 3;
     if (!options.log)
       options.log = [this](std::string_view line) {
         log_.change([&](std::vector<std::string>& lines) { lines.emplace_back(line); });
       };
-    Callbacks watched = rules_->watch(std::move(callbacks));
+    Callbacks watched = rules_->watch(callbacks);
     watched.on_open = [this, on_open = std::move(watched.on_open)](Connection& c) {
       ids_.change([&](auto& ids) { ids[c.peer()] = c.id(); });
       on_open(c);

@@ -91,7 +91,6 @@ bool Core::stop(Milliseconds drain) {
   const bool drained = changed_.wait_for(lock, drain, empty);
   if (!drained) {
     lock.unlock();
-    aborted_ = true;
     advance(Stage::aborting);
     sweep(Wish::Kind::abort);
     lock.lock();
@@ -99,7 +98,7 @@ bool Core::stop(Milliseconds drain) {
   }
   advance(Stage::finished);
   changed_.wait(lock, [this] { return !running_; });
-  return drained && !aborted_;
+  return !aborted_;  // an accept under way at a stop without a drain is nobody's reset
 }
 
 Core::Running::Running(Core& core) : core_(core) {
@@ -187,13 +186,20 @@ void Core::apply(Seat& seat, Mail& mail) {
         begin_stop(seat);
         break;
       case Wish::Kind::abort:
-        seat.ledger.failed(CloseReason::stopping, {}, Step::reset);
+        cut(seat);
         break;
     }
 }
 
+/// The end of a stop's patience.
+void Core::cut(Seat& seat) {
+  if (seat.ledger.ended()) return;
+  aborted_ = true;
+  seat.ledger.failed(CloseReason::stopping, {}, Step::reset);
+}
+
 void Core::begin_stop(Seat& seat) {
-  if (stage_ >= Stage::aborting) return seat.ledger.failed(CloseReason::stopping, {}, Step::reset);
+  if (stage_ >= Stage::aborting) return cut(seat);
   seat.ledger.resume();  // contract 10: what was read, and kept by a pause, is delivered
   deliver(seat);
   seat.ledger.finish(CloseReason::stopping);

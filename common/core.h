@@ -141,6 +141,7 @@ class Core : public Server {
   void apply(Seat&, Mail&);
   void collect_promised(Seat&);
   void begin_stop(Seat&);
+  void cut(Seat&);
   void unseat(Seat&);
   SendResult post(Seat&, std::uint32_t slot, std::optional<std::uint32_t> generation, Wish);
   void advance(Stage);
@@ -158,7 +159,7 @@ class Core : public Server {
   Deadlines deadlines_;
 
   std::atomic<Stage> stage_ = Stage::serving;
-  std::atomic<bool> aborted_ = false;     // some connection may have been reset by a stop
+  std::atomic<bool> aborted_ = false;     // some connection was reset by a stop
   std::atomic<std::size_t> present_ = 0;  // connections and accepts under way
   std::mutex mutex_;                      // for the waits of stop()
   std::condition_variable changed_;

@@ -7,6 +7,7 @@
 // Threads sleep in accept (accept_client), recv (receive), send (write_rest), for their turn or for leave to
 // read on (take_turn, serve_client), and the keeper for something to do (keep).
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <thread>
 
@@ -50,7 +51,7 @@ class Model final : public Core {
   std::mutex mutex_;  // of what the keeper is told
   std::condition_variable told_;
   std::vector<ConnectionId> rung_;
-  bool accepting_ = true;
+  std::atomic<bool> accepting_ = true;
 };
 
 Seat* Model::accept_client() {
@@ -62,11 +63,11 @@ Seat* Model::accept_client() {
   os::Accepted accepted = os::accept(listener(), os::Mode::blocking);  // sleeps here
   if (stopping()) return nullptr;
   if (accepted.error) {
-    const std::lock_guard lock(mutex_);
     accepting_ = false;
+    pause_accepting(accepted, Clock::now());
+    return nullptr;
   }
-  if (accepted.error) pause_accepting(accepted, Clock::now());
-  return accepted.socket ? admit(std::move(accepted), Clock::now()) : nullptr;
+  return admit(std::move(accepted), Clock::now());
 }
 
 /// One receive, which may take for ever; then the turn is this thread's.
@@ -110,8 +111,7 @@ Model::Next Model::settle(Seat& seat, Role role) {
         return Next::closed;
       }
       os::wake_receiver(seat.socket.get());
-      // Its FIN stands behind what the peer has not taken; only if it takes that now, it sees it before the
-      // reset.
+      // This queues a FIN behind what the peer has not taken: it sees it before a reset only if it takes all that.
       if (seat.armed == writing) os::wake_sender(seat.socket.get());
     } else if (seat.ledger.wants_send() && seat.armed != writing) {
       if (!start_writer(seat)) continue;
@@ -180,11 +180,12 @@ void Model::keep() {
     ids.insert(ids.end(), late.begin(), late.end());
     for (const ConnectionId id : ids) {
       std::uint32_t events = alarm_event;
-      if (Seat* seat = id == listener_id ? nullptr : take(id, events)) settle(*seat, Role::keeper);
-      if (id != listener_id) continue;
-      const std::lock_guard lock(mutex_);
-      accepting_ = true;
-      told_.notify_all();
+      if (id == listener_id) {
+        accepting_ = true;
+        wake();
+      } else if (Seat* seat = take(id, events)) {
+        settle(*seat, Role::keeper);
+      }
     }
   }
 }

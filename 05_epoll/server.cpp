@@ -61,6 +61,7 @@ class Model final : public Core {
   void watch(Instance&, int operation, os::Handle, std::uint32_t events, std::uint64_t tag);
   Instance& instance_of(ConnectionId id) { return *instances_[slot_of(id) % manned_]; }
   void ring(ConnectionId id) override { instance_of(id).bells.ring(id); }
+  void watch_listener(int operation, std::uint32_t events);
   void wake() override;
   void earlier_deadline() override;
 
@@ -81,16 +82,16 @@ Model::Model(Options o, Callbacks callbacks)
     watch(instance, EPOLL_CTL_ADD, instance.timer.get(), input, timer_tag);
   }
   manned_ = instances_.size();
-  watch(*instances_[0], EPOLL_CTL_ADD, listener(), input | one_shot_, listener_tag);
+  watch_listener(EPOLL_CTL_ADD, input | one_shot_);
 }
 
 void Model::accept_client() {
   for (int i = 0; i < accepts_a_turn; ++i) {
     const Arrival arrival(*this);
     os::Accepted accepted = os::accept(listener(), os::Mode::non_blocking);
-    if (stopping()) return watch(*instances_[0], EPOLL_CTL_DEL, listener(), 0, listener_tag);
+    if (stopping()) return watch_listener(EPOLL_CTL_DEL, 0);
     if (accepted.error) {
-      watch(*instances_[0], EPOLL_CTL_MOD, listener(), 0, listener_tag);
+      watch_listener(EPOLL_CTL_MOD, 0);
       return pause_accepting(accepted, Clock::now());
     }
     if (!accepted.socket) break;
@@ -100,7 +101,7 @@ void Model::accept_client() {
     for (std::uint32_t events = 0; settle(*seat, events);)
       receive(*seat, events);
   }
-  if (one_shot_) watch(*instances_[0], EPOLL_CTL_MOD, listener(), input | one_shot_, listener_tag);
+  if (one_shot_) watch_listener(EPOLL_CTL_MOD, input | one_shot_);
 }
 
 void Model::receive(Seat& seat, std::uint32_t events) {
@@ -184,7 +185,7 @@ void Model::work(Instance& instance) {
 void Model::expire() {
   for (const ConnectionId id : expired(Clock::now())) {
     if (id == listener_id)
-      watch(*instances_[0], EPOLL_CTL_MOD, listener(), input | one_shot_, listener_tag);
+      watch_listener(EPOLL_CTL_MOD, input | one_shot_);
     else
       ring(id);  // its own instance's workers look
   }
@@ -226,6 +227,10 @@ void Model::watch(Instance& instance, int operation, os::Handle handle, std::uin
   const int result = ::epoll_ctl(instance.epoll.get(), operation, handle, &event);
   if (result != 0 && errno != ENOENT)  // a stop has taken the listener out meanwhile
     throw std::system_error(errno, std::system_category(), "epoll_ctl");
+}
+
+void Model::watch_listener(int operation, std::uint32_t events) {
+  watch(*instances_[0], operation, listener(), events, listener_tag);
 }
 
 void Model::wake() {

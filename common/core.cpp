@@ -20,7 +20,6 @@ Core::Core(Options options, Callbacks callbacks, os::Mode listener_mode)
       endpoint_(os::local_endpoint(listener_.get())) {}
 
 // ---- the handle: any thread
-// ---------------------------------------------------------------------------------
 
 Stats Core::stats() const {
   Stats stats{.accepted = accepted_, .refused = refused_, .active = active_, .peak = peak_};
@@ -43,21 +42,22 @@ SendResult Core::send(ConnectionId id, Bytes bytes) {
 }
 
 void Core::resume(ConnectionId id) {
-  Seat* seat = seats_.find(slot_of(id));
-  if (!seat) return;
-  if (!my_turn(*seat))
-    post(*seat, slot_of(id), generation_of(id), {Wish::Kind::resume});
-  else if (seat->id == id)
-    seat->ledger.resume();
+  wish(id, Wish::Kind::resume);
 }
 
 void Core::close(ConnectionId id) {
+  wish(id, Wish::Kind::close);
+}
+
+void Core::wish(ConnectionId id, Wish::Kind kind) {
   Seat* seat = seats_.find(slot_of(id));
   if (!seat) return;
-  if (!my_turn(*seat))
-    post(*seat, slot_of(id), generation_of(id), {Wish::Kind::close});
-  else if (seat->id == id)
-    seat->ledger.close();
+  if (!my_turn(*seat)) {
+    post(*seat, slot_of(id), generation_of(id), {kind});
+  } else if (seat->id == id) {
+    Mail mine{.wishes = {{kind}}};
+    apply(*seat, mine);
+  }
 }
 
 SendResult Core::post(Seat& seat, std::uint32_t slot, std::optional<std::uint32_t> generation, Wish wish) {
@@ -119,7 +119,6 @@ void Core::leave() {
 }
 
 // ---- a connection's life
-// ------------------------------------------------------------------------------------
 
 Seat* Core::admit(os::Accepted accepted, Time now) {
   if (stopping()) return nullptr;  // as those whom the system resets in the backlog
@@ -232,7 +231,6 @@ void Core::unseat(Seat& seat) {
 }
 
 // ---- with the turn
-// ------------------------------------------------------------------------------------------
 
 template <class Callback>
 void Core::call(Seat& seat, Callback callback) {
@@ -347,7 +345,6 @@ void Core::pause_accepting(const os::Accepted& accepted, Time now) {
 }
 
 // ---- what a callback sees
-// -------------------------------------------------------------------------------------
 
 const Endpoint& Connection::peer() const {
   return seat_.peer;

@@ -3,8 +3,7 @@
 // the system calls.
 //
 // A model's way with one connection:
-//   admit ─▶ open ─▶ release … take ─▶ received, peer_finished, sent, failed … ─▶ deliver ─▶ release …  ─▶
-//   retire
+//   admit ─▶ open ─▶ release … take ─▶ received, sent, failed … ─▶ deliver ─▶ release … ─▶ retire
 // From open or take until release or retire the calling thread holds the connection's turn (mailbox.h).
 #pragma once
 
@@ -27,9 +26,8 @@ namespace ladder {
 struct Seat {
   Mailbox mailbox{};
   os::Descriptor socket{};
-  std::uint32_t armed = 0;  // the model's: what the system has been asked to tell
-  std::atomic<std::uint32_t> changes =
-      0;  // the model's: what a thread waits on for a change of this connection
+  std::uint32_t armed = 0;                 // the model's: what the system has been asked to tell
+  std::atomic<std::uint32_t> changes = 0;  // the model's: what a thread waits on
   ConnectionId id{};
   Time alarm = Time::max();  // the earliest entry in the deadlines that will look at this connection
   std::any context{};
@@ -50,7 +48,6 @@ class Core : public Server {
 
  protected:
   // ---- what a model must add to run()
-  // -----------------------------------------------------------------------
   /// Something waits in this connection's mailbox: some thread of the model's is to take its turn soon.
   /// Called by any thread, under the mailbox's lock.
   virtual void ring(ConnectionId) = 0;
@@ -88,7 +85,6 @@ class Core : public Server {
   };
 
   // ---- a connection's life
-  // ----------------------------------------------------------------------------------
   /// Counts the newcomer and gives it a seat whose turn is held; null: a limit was met, and it has been
   /// closed.
   Seat* admit(os::Accepted accepted, Time now);
@@ -106,17 +102,17 @@ class Core : public Server {
   void retire(Seat&);
 
   // ---- with the turn
-  // ------------------------------------------------------------------------------------------
   void received(Seat&, Bytes, Time now);
   void sent(Seat&, std::size_t count, Time now);
   void blocked(Seat&, Time now);        ///< the system takes no more: the write timeout runs from now
   void failed(Seat&, std::error_code);  ///< the system reported an error of this connection
   void deliver(Seat&);                  ///< makes the callbacks that have fallen due, each once
   void shut_down(Seat&, Time now);      ///< Step::shut_down: FIN
-  void keep_time(Seat&, Time now);      ///< lets a passed deadline act, and notes the next one
+  /// Lets a passed deadline act, and notes the next one. `now` must be fresh: an older one would take an alarm
+  /// that has come out for one to come.
+  void keep_time(Seat&, Time now);
 
   // ---- time
-  // ---------------------------------------------------------------------------------------------------
   /// In take(): a deadline has passed, so look at the clock. Above all events of a model's own.
   static constexpr std::uint32_t alarm_event = 1u << 31;
   static constexpr ConnectionId listener_id{0};
@@ -143,6 +139,7 @@ class Core : public Server {
   void begin_stop(Seat&);
   void cut(Seat&);
   void unseat(Seat&);
+  void wish(ConnectionId, Wish::Kind);
   SendResult post(Seat&, std::uint32_t slot, std::optional<std::uint32_t> generation, Wish);
   void advance(Stage);
   void sweep(Wish::Kind);

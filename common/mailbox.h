@@ -1,14 +1,11 @@
 // Whose turn a connection is. This file alone holds that protocol:
 //
-// 1. Every stimulus goes through take(), the system's events included: a wrong generation is gone; if the
-// turn is
-//    taken, the event becomes mail for its holder; else the turn is the caller's, and all mail comes with it.
+// 1. Every stimulus goes through take(), the system's events included: a wrong generation is gone; if the turn
+//    is taken, the event becomes mail for its holder; else the turn is the caller's, and all mail with it.
 // 2. Another thread's wish is appended by post(). If the turn is free and no bell is out, the bell is rung,
-// under
-//    the lock. Ringing never takes the turn. The bell carries the id, so a late one finds nobody.
+//    under the lock. Ringing never takes the turn. The bell carries the id, so a late one finds nobody.
 // 3. The holder works without the lock. release() hands it new mail and leaves it the turn; without mail it
-// re-arms
-//    under the lock, and then the turn is free.
+//    re-arms under the lock, and then the turn is free.
 // 4. Who ends a connection holds its turn.
 // 5. A thread holds one turn, and never waits for another's inside a callback: A→B and B→A cannot deadlock.
 //

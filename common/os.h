@@ -83,8 +83,7 @@ void reset_on_close(Handle socket);  ///< the next close sends RST and drops wha
 std::uint64_t acknowledged(Handle socket);
 /// Bytes, a FIN among them, handed to the system that the peer has not acknowledged (SIOCOUTQ, tcp(7)).
 std::size_t unacknowledged(Handle socket);
-bool unread(Handle socket);                    ///< input lies there that nobody has read
-std::error_code pending_error(Handle socket);  ///< and clears it (SO_ERROR, socket(7))
+bool unread(Handle socket);  ///< input lies there that nobody has read
 
 /// Wakes threads that watch descriptors: its own is readable from ring() until quiet().
 class Bell {

@@ -214,13 +214,6 @@ bool unread(Handle socket) {
   return ::ioctl(socket, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
-std::error_code pending_error(Handle socket) {
-  int error = 0;
-  socklen_t size = sizeof error;
-  if (::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return last_error();
-  return {error, std::system_category()};
-}
-
 Bell::Bell() : descriptor_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!descriptor_) fail("eventfd");
 }

@@ -6,7 +6,6 @@ using namespace ladder;
 using namespace ladder::contract;
 
 // ---- 1: callbacks of one connection never overlap
-// ---------------------------------------------------------------
 
 TEST_CASE("contract 1: callbacks of one connection never overlap, whoever sends, pauses and resumes") {
   Crowd crowd(3, {.on_receive = [](Connection& c, Bytes bytes) {
@@ -148,7 +147,6 @@ TEST_CASE("contract 1: a second client is served at once, or after the first by 
 }
 
 // ---- 2: on_open and on_close pair
-// -------------------------------------------------------------------------------
 
 TEST_CASE("contract 2: on_open and on_close pair, however connections end") {
   std::atomic<int> number = 0;
@@ -254,7 +252,6 @@ TEST_CASE("contract 2: each callback is optional") {
 }
 
 // ---- 3: ids
-// -----------------------------------------------------------------------------------------------------
 
 TEST_CASE("contract 3: a stale id answers gone and does nothing to the slot's next tenant") {
   Running server(echo());
@@ -414,7 +411,6 @@ TEST_CASE("contract 3: each connection has a context of its own, empty at first 
 }
 
 // ---- 4: send
-// ----------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -535,7 +531,6 @@ TEST_CASE("contract 4: no send waits for its peer, and none but the stuck one's 
 }
 
 // ---- 5: peer()
-// --------------------------------------------------------------------------------------------------
 
 TEST_CASE("contract 5: peer() answers in on_close, whatever the end") {
   Watched<std::vector<Endpoint>> seen;

@@ -122,7 +122,6 @@ inline std::string_view text_of(Bytes bytes) {
 }
 
 // ---- the client
-// ------------------------------------------------------------------------------------------------
 
 enum class End : std::uint8_t { none, fin, reset, silence };
 
@@ -255,7 +254,6 @@ class Client {
 };
 
 // ---- what holds in every case
-// ----------------------------------------------------------------------------------
 
 inline thread_local bool users_thread = false;  // the case's own: no callback may come on it
 inline thread_local int callbacks_here = 0;     // on this thread, one within another

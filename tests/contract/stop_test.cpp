@@ -32,7 +32,6 @@ Client stuck_client(Running& server) {
 }  // namespace
 
 // ---- 10: stop
-// ---------------------------------------------------------------------------------------------------
 
 TEST_CASE("contract 10: stop closes the listener first and lets what is in flight finish") {
   Running server(big_reply());
@@ -274,7 +273,6 @@ TEST_CASE("contract 10: a stop is one server's, and a callback of another may as
 }
 
 // ---- 11: exceptions
-// ---------------------------------------------------------------------------------------------
 
 TEST_CASE("contract 11: an exception from a callback ends that connection, and no other") {
   for (const std::string_view where : {"on_open"sv, "on_receive"sv, "on_end"sv, "on_drained"sv}) {
@@ -335,7 +333,6 @@ TEST_CASE("contract 11: what is thrown may be anything, and on_close may throw t
 }
 
 // ---- 12: idle memory
-// --------------------------------------------------------------------------------------------
 
 TEST_CASE("contract 12: a connection that waits holds no buffer on the heap") {
   const std::size_t count = one_at_a_time() ? 1 : 300;
@@ -358,7 +355,6 @@ TEST_CASE("contract 12: a connection that waits holds no buffer on the heap") {
 }
 
 // ---- 13: limits
-// -------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -488,7 +484,6 @@ TEST_CASE("contract 13: descriptors beyond 1024: select closes the newcomer, the
 }
 
 // ---- what the words mean: time
-// ----------------------------------------------------------------------------------
 
 TEST_CASE(
     "contract words: idle_timeout closes who moves nothing, with a FIN and at once; each byte counts anew") {
@@ -612,7 +607,6 @@ TEST_CASE("contract words: a deadline that passes while its thread is held up st
 }
 
 // ---- what the words mean: counts, and several servers
-// -----------------------------------------------------------
 
 TEST_CASE("contract words: stats count each connection once, by its reason, and each byte") {
   Running server({.on_receive =

@@ -11,7 +11,6 @@ constexpr std::size_t megabyte = 1024 * 1024;
 }  // namespace
 
 // ---- 6: close() and abort()
-// -------------------------------------------------------------------------------------
 
 TEST_CASE("contract 6: close() sends all that is queued, then FIN") {
   const std::string reply = pattern(3 * megabyte);
@@ -146,7 +145,6 @@ TEST_CASE("contract 6: abort() resets and drops what is queued") {
 }
 
 // ---- 7: pause() and resume()
-// ------------------------------------------------------------------------------------
 
 TEST_CASE("contract 7: after pause() no on_receive comes until resume() by id, and no byte is lost") {
   Counter calls;
@@ -305,7 +303,6 @@ TEST_CASE("contract 7: a paused connection still sends, and still closes") {
 }
 
 // ---- 8: the peer's FIN
-// ------------------------------------------------------------------------------------------
 
 TEST_CASE("contract 8: the peer's FIN discards nothing that is queued") {
   const std::string reply = pattern(3 * megabyte);
@@ -371,7 +368,6 @@ TEST_CASE("contract 8: on_end comes once, behind the last byte") {
 }
 
 // ---- 9: marks
-// ---------------------------------------------------------------------------------------------------
 
 namespace {
 const Options small_marks{.low_mark = 16 * 1024, .high_mark = 64 * 1024, .hard_cap = megabyte};

@@ -38,7 +38,6 @@ const auto arm_well = [] { return std::error_code{}; };
 const auto no_bell = [](std::uint32_t) { FAIL("a bell for nobody"); };
 
 // ---- a seat and all that happens to it
-// ----------------------------------------------------------------------
 
 /// One mailbox, its bell, and a witness who notes what came of each wish and event.
 struct World {
@@ -236,7 +235,6 @@ class Newcomer final : public Holder {
 };
 
 // ---- every order that the steps can have
-// --------------------------------------------------------------------
 
 class Explorer {
  public:
@@ -374,7 +372,6 @@ TEST_CASE("mailbox: one who cannot arm keeps the turn, and ends the connection")
 }
 
 // ---- the answers, one by one
-// --------------------------------------------------------------------------------
 
 namespace {
 
@@ -624,7 +621,6 @@ TEST_CASE("mailbox: arming and ringing are under the lock: an event that they br
 }
 
 // ---- many threads at once
-// -----------------------------------------------------------------------------------
 
 namespace {
 

@@ -1,9 +1,12 @@
 # Sourced by ./tour and ./check. Finds what is missing and installs it where that is possible; nothing else here.
 
-# need COMMAND-OR-FILE PACKAGE: notes the package if neither a command nor a file of that name is there.
+# need COMMAND-OR-/FILE PACKAGE: notes the package if the command, or the file, is not there.
 missing=
 need() {
-  command -v "$1" >/dev/null 2>&1 || [ -e "$1" ] || missing="$missing $2"
+  case $1 in
+  /*) [ -e "$1" ] ;;
+  *) command -v "$1" >/dev/null 2>&1 ;; # not a file beside us: there is a folder called cmake
+  esac || missing="$missing $2"
 }
 
 # install_missing: as root on Debian or Ubuntu the packages by name; else the line to type.

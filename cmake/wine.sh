@@ -1,0 +1,11 @@
+#!/bin/sh
+# Runs a Windows program under Wine, in a prefix of the project's own: cmake/wine.sh build/windows-cross/bin/04_iocp.exe
+# The program takes the place of this script, so a signal for one reaches the other; Wine makes SIGINT a Ctrl-C.
+WINEPREFIX=${WINEPREFIX:-$(cd "$(dirname "$0")/.." && pwd)/build/wine}
+WINEDEBUG=${WINEDEBUG:--all}
+export WINEPREFIX WINEDEBUG
+if [ ! -e "$WINEPREFIX/system.reg" ]; then # written when the prefix is whole
+  mkdir -p "$WINEPREFIX"
+  flock "$WINEPREFIX" sh -c '[ -e "$WINEPREFIX/system.reg" ] || { wineboot -i && wineserver -w; }' >&2 || exit 125
+fi
+exec wine "$@"

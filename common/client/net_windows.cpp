@@ -1,0 +1,2 @@
+// net.h for Windows: being written.
+#include "common/client/net.h"

@@ -1,0 +1,2 @@
+// os.h for Windows: being written.
+#include "common/os.h"

@@ -1,12 +1,13 @@
 // What the client asks of the operating system: sockets, a poller of its own, its process. net_posix.cpp
-// answers. None of it is shared with the servers' os.h: a mistake there must not hide by being made on both
-// sides.
+// answers, or net_windows.cpp. None of it is shared with the servers' os.h: a mistake there must not hide by
+// being made on both sides.
 #pragma once
 
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,22 +21,29 @@ using Clock = std::chrono::steady_clock;
 using Time = Clock::time_point;
 using Nanoseconds = std::chrono::nanoseconds;
 
+#ifdef _WIN32
+using Handle = std::uintptr_t;  // a SOCKET
+#else
+using Handle = int;
+#endif
+inline constexpr Handle no_handle = static_cast<Handle>(-1);
+
 class Socket {
  public:
   Socket() = default;
-  explicit Socket(int handle) : handle_(handle) {}
-  Socket(Socket&& other) noexcept : handle_(std::exchange(other.handle_, -1)) {}
+  explicit Socket(Handle handle) : handle_(handle) {}
+  Socket(Socket&& other) noexcept : handle_(std::exchange(other.handle_, no_handle)) {}
   Socket& operator=(Socket&& other) noexcept {
     std::swap(handle_, other.handle_);
     return *this;
   }
   ~Socket() { close(); }
   void close();
-  int get() const { return handle_; }
-  explicit operator bool() const { return handle_ != -1; }
+  Handle get() const { return handle_; }
+  explicit operator bool() const { return handle_ != no_handle; }
 
  private:
-  int handle_ = -1;
+  Handle handle_ = no_handle;
 };
 
 struct Moved {
@@ -50,10 +58,15 @@ void reset_on_close(const Socket&);             ///< SO_LINGER 0
 void make_blocking(const Socket&);              ///< for talk; all others never block
 std::error_code connect_result(const Socket&);  ///< once a connect under way is decided
 
-struct Address {  ///< a sockaddr, as the system wants it
-  alignas(8) std::array<std::byte, 128> bytes{};
+struct Address {  ///< a sockaddr, as the system wants it; of size 0: any
+  std::array<std::uint64_t, 16> words{};
   unsigned size = 0;
 };
+/// Throws std::runtime_error if a name is unknown; of a name with several addresses IPv4 goes first.
+Address resolve(std::string_view host, std::string_view port);
+bool is_loopback4(const Address&);  ///< 127.0.0.1 and its neighbours
+/// A connect under way: the socket turns writable when it is decided. Empty: see the error.
+Socket start_connect(const Address& server, const Address& source, std::error_code& error);
 
 /// Dials one server. Who closes first keeps the connection's local port for a minute (TIME_WAIT, RFC
 /// 9293, 3.6.1), and a source address has some 28 000 of them (ip(7), ip_local_port_range); Linux finds a
@@ -61,15 +74,13 @@ struct Address {  ///< a sockaddr, as the system wants it
 /// next of 16 addresses: 127.0.0.1, .2, …
 class Dialer {
  public:
-  /// `from`: the only source address; may be empty. Throws std::runtime_error if a name is unknown; of a name
-  /// with several addresses IPv4 goes first.
+  /// `from`: the only source address; may be empty. Throws as resolve() does.
   Dialer(std::string_view host, std::string_view port, const std::string& from);
-  /// A connect under way: the socket turns writable when it is decided. Empty: see the error.
-  Socket dial(std::error_code& error);
+  Socket dial(std::error_code& error);  ///< as start_connect()
 
  private:
   Address server_;
-  std::vector<Address> sources_;  // one of size 0 leaves the choice to the system
+  std::vector<Address> sources_;
   std::size_t dialed_ = 0;
 };
 
@@ -82,6 +93,7 @@ struct Ready {
 class Poller {
  public:
   Poller();
+  ~Poller();
   enum class Want { read, write, both };
   void add(const Socket&, std::uint32_t token, Want);
   void change(const Socket&, std::uint32_t token, Want);
@@ -89,7 +101,8 @@ class Poller {
   std::span<const Ready> wait(Nanoseconds at_most);  ///< up to 64; valid until the next wait
 
  private:
-  Socket epoll_;
+  struct System;  // epoll, or the list for WSAPoll
+  std::unique_ptr<System> system_;
   std::array<Ready, 64> ready_{};
 };
 

@@ -22,8 +22,6 @@
 namespace ladder::client {
 namespace {
 
-constexpr std::size_t per_source = 1000;
-
 std::error_code last_error() {
   return {errno, std::system_category()};
 }
@@ -45,31 +43,7 @@ auto uninterrupted(Call call) {
 }
 
 const sockaddr* as_sockaddr(const Address& address) {
-  return reinterpret_cast<const sockaddr*>(address.bytes.data());
-}
-
-Address resolve(std::string_view host, std::string_view port) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const std::string name(host);
-  if (const int error = getaddrinfo(name.c_str(), std::string(port).c_str(), &hints, &found);
-      error != 0 || !found)
-    throw std::runtime_error(name + ": " + gai_strerror(error));
-  const addrinfo* chosen = found;
-  for (const addrinfo* each = found; each; each = each->ai_next)
-    if (chosen->ai_family != AF_INET && each->ai_family == AF_INET) chosen = each;
-  Address address;
-  std::memcpy(address.bytes.data(), chosen->ai_addr, chosen->ai_addrlen);
-  address.size = chosen->ai_addrlen;
-  freeaddrinfo(found);
-  return address;
-}
-
-bool is_loopback4(const Address& address) {
-  sockaddr_in in{};
-  std::memcpy(&in, address.bytes.data(), sizeof in);
-  return in.sin_family == AF_INET && ntohl(in.sin_addr.s_addr) >> 24 == 127;
+  return reinterpret_cast<const sockaddr*>(address.words.data());
 }
 
 std::error_code connect_from(const Socket& socket, const Address& source, const Address& server) {
@@ -127,55 +101,70 @@ std::error_code connect_result(const Socket& socket) {
   return {error, std::system_category()};
 }
 
-Dialer::Dialer(std::string_view host, std::string_view port, const std::string& from)
-    : server_(resolve(host, port)) {
-  sources_.push_back(from.empty() ? Address{} : resolve(from, "0"));
-  for (int last = 2; last <= 16 && from.empty() && is_loopback4(server_); ++last)
-    sources_.push_back(resolve("127.0.0." + std::to_string(last), "0"));
+Address resolve(std::string_view host, std::string_view port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const std::string name(host);
+  if (const int error = getaddrinfo(name.c_str(), std::string(port).c_str(), &hints, &found);
+      error != 0 || !found)
+    throw std::runtime_error(name + ": " + gai_strerror(error));
+  const addrinfo* chosen = found;
+  for (const addrinfo* each = found; each; each = each->ai_next)
+    if (chosen->ai_family != AF_INET && each->ai_family == AF_INET) chosen = each;
+  Address address;
+  std::memcpy(address.words.data(), chosen->ai_addr, chosen->ai_addrlen);
+  address.size = chosen->ai_addrlen;
+  freeaddrinfo(found);
+  return address;
 }
 
-Socket Dialer::dial(std::error_code& error) {
-  for (std::size_t tries = 0; tries < sources_.size(); ++tries) {
-    Socket socket(::socket(as_sockaddr(server_)->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    const Address& source = sources_[dialed_ / per_source % sources_.size()];
-    error = socket ? connect_from(socket, source, server_) : last_error();
-    if (!error) {
-      ++dialed_;
-      const int on = 1;  // a small message does not wait for the last one's acknowledgement
-      setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-      return socket;
-    }
-    if (error != std::errc::address_not_available) break;
-    dialed_ += per_source;  // this one's ports have run out
-  }
-  return {};
+bool is_loopback4(const Address& address) {
+  sockaddr_in in{};
+  std::memcpy(&in, address.words.data(), sizeof in);
+  return in.sin_family == AF_INET && ntohl(in.sin_addr.s_addr) >> 24 == 127;
 }
 
-Poller::Poller() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
-  if (!epoll_) throw std::system_error(last_error(), "epoll_create1");
+Socket start_connect(const Address& server, const Address& source, std::error_code& error) {
+  Socket socket(::socket(as_sockaddr(server)->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  error = socket ? connect_from(socket, source, server) : last_error();
+  if (error) return {};
+  const int on = 1;  // a small message does not wait for the last one's acknowledgement
+  setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return socket;
+}
+
+struct Poller::System {
+  Socket epoll;
+};
+
+Poller::Poller() : system_(new System{Socket(epoll_create1(EPOLL_CLOEXEC))}) {
+  if (!system_->epoll) throw std::system_error(last_error(), "epoll_create1");
   prctl(PR_SET_TIMERSLACK, 1);  // a paced message leaves on time, not up to 50 µs late
 }
 
+Poller::~Poller() = default;
+
 void Poller::add(const Socket& socket, std::uint32_t token, Want want) {
-  control(epoll_, EPOLL_CTL_ADD, socket, token, want);
+  control(system_->epoll, EPOLL_CTL_ADD, socket, token, want);
 }
 
 void Poller::change(const Socket& socket, std::uint32_t token, Want want) {
-  control(epoll_, EPOLL_CTL_MOD, socket, token, want);
+  control(system_->epoll, EPOLL_CTL_MOD, socket, token, want);
 }
 
 void Poller::remove(const Socket& socket) {
-  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.get(), nullptr);
+  epoll_ctl(system_->epoll.get(), EPOLL_CTL_DEL, socket.get(), nullptr);
 }
 
 std::span<const Ready> Poller::wait(Nanoseconds at_most) {
   at_most = std::max(at_most, Nanoseconds(0));
   const timespec limit{.tv_sec = at_most.count() / 1'000'000'000, .tv_nsec = at_most.count() % 1'000'000'000};
   std::array<epoll_event, std::tuple_size_v<decltype(ready_)>> events;
-  int count = epoll_pwait2(epoll_.get(), events.data(), events.size(), &limit, nullptr);
+  int count = epoll_pwait2(system_->epoll.get(), events.data(), events.size(), &limit, nullptr);
   if (count < 0 && errno == ENOSYS) {  // before Linux 5.11: a paced message is up to 1 ms late
     const auto whole = std::chrono::ceil<std::chrono::milliseconds>(at_most);
-    count = epoll_wait(epoll_.get(), events.data(), events.size(), static_cast<int>(whole.count()));
+    count = epoll_wait(system_->epoll.get(), events.data(), events.size(), static_cast<int>(whole.count()));
   }
   if (count < 0 && errno != EINTR) throw std::system_error(last_error(), "epoll_wait");
   for (int i = 0; i < count; ++i) {

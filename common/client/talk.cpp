@@ -70,8 +70,9 @@ Socket connect(Dialer& dialer, const Options& options) {
   if (!error) {
     Poller poller;
     poller.add(socket, 0, Poller::Want::write);
-    const bool decided = !poller.wait(options.timeout).empty();
-    error = decided ? connect_result(socket) : std::make_error_code(std::errc::timed_out);
+    if (poller.wait(options.timeout).empty())
+      throw std::runtime_error(options.target + ": Connection timed out");
+    error = connect_result(socket);
   }
   if (error) throw std::runtime_error(options.target + ": " + error.message());
   make_blocking(socket);

@@ -60,7 +60,7 @@ Seat* Model::accept_client() {
     told_.wait(lock, [this] { return accepting_ || stopping(); });
   }
   const Arrival arrival(*this);
-  os::Accepted accepted = os::accept(listener(), os::Mode::blocking);  // sleeps here
+  os::Accepted accepted = listener().accept();  // sleeps here
   if (stopping()) return nullptr;
   if (accepted.error) {
     accepting_ = false;
@@ -75,6 +75,7 @@ void Model::receive(Seat& seat) {
   std::array<std::byte, buffer_size> buffer;
   const os::Result result = os::receive(seat.socket.get(), buffer);  // sleeps here
   take_turn(seat);
+  if (result.would_block) return;
   if (result.error) return failed(seat, result.error);
   if (result.bytes == 0) return seat.ledger.peer_finished(Clock::now());
   received(seat, Bytes(buffer).first(result.bytes), Clock::now());

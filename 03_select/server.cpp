@@ -5,13 +5,12 @@
 //     select     └── bell (eventfd)              and no descriptor in them may reach FD_SETSIZE
 //
 // The thread sleeps in one place: select, in work().
-#include <sys/select.h>
-
 #include <algorithm>
 #include <array>
 
 #include "common/bells.h"
 #include "common/core.h"
+#include "common/os_select.h"
 
 namespace ladder {
 namespace {
@@ -58,8 +57,8 @@ class Model final : public Core {
 
 Model::Model(Options o, Callbacks callbacks)
     : Core(std::move(o), std::move(callbacks), os::Mode::non_blocking) {
-  for (const os::Handle handle : {listener(), bells_.handle()})  // LIM-03: it inherited too many
-    if (!os::fits_select(handle))
+  for (const os::Handle handle : {listener().handle(), bells_.handle()})  // LIM-03: it inherited too many
+    if (!os::fits_select(handle, 0))
       throw std::system_error(std::make_error_code(std::errc::too_many_files_open),
                               "select cannot watch descriptor " + std::to_string(handle) + ": the limit is " +
                                   std::to_string(FD_SETSIZE));
@@ -68,14 +67,14 @@ Model::Model(Options o, Callbacks callbacks)
 void Model::accept_client() {
   for (int i = 0; i < accepts_a_turn; ++i) {
     const Arrival arrival(*this);
-    os::Accepted accepted = os::accept(listener(), os::Mode::non_blocking);
+    os::Accepted accepted = listener().accept();
     if (stopping()) return;
     if (accepted.error) {
       accepting_ = false;
       return pause_accepting(accepted, Clock::now());
     }
     if (!accepted.socket) break;
-    if (!os::fits_select(accepted.socket.get())) {  // FD_SET would write beyond the set
+    if (!os::fits_select(accepted.socket.get(), watched_.size() + 2)) {  // no room in the sets
       refuse(std::move(accepted));
       continue;
     }
@@ -144,16 +143,16 @@ void Model::serve(ConnectionId id, std::uint32_t events) {
 }
 
 void Model::work() {
+  Ledger::Spare spare;
   while (!finished()) {
     build_sets();
     const auto wait = until_deadline();
-    timeval timeout{};
-    if (wait) timeout = {.tv_sec = wait->count() / 1000, .tv_usec = wait->count() % 1000 * 1000};
-    const int count =
-        ::select(highest_ + 1, &readers_, &writers_, nullptr, wait ? &timeout : nullptr);  // sleeps here
-    if (count > 0) {  // -1 is EINTR: nothing happened
+    timeval timeout = os::to_timeval(wait.value_or(Milliseconds{0}));
+    const int count = ::select(static_cast<int>(highest_ + 1), &readers_, &writers_, nullptr,
+                               wait ? &timeout : nullptr);  // sleeps here
+    if (count > 0) {                                        // -1 is EINTR: nothing happened
       collect_ready();
-      if (FD_ISSET(listener(), &readers_)) accept_client();
+      if (FD_ISSET(listener().handle(), &readers_)) accept_client();
       if (FD_ISSET(bells_.handle(), &readers_))
         for (const ConnectionId id : bells_.take())
           serve(id, alarm_event);
@@ -181,8 +180,8 @@ void Model::build_sets() {
   FD_SET(bells_.handle(), &readers_);
   highest_ = bells_.handle();
   if (accepting_ && !stopping()) {
-    FD_SET(listener(), &readers_);
-    highest_ = std::max(highest_, listener());
+    FD_SET(listener().handle(), &readers_);
+    highest_ = std::max(highest_, listener().handle());
   }
   for (const Seat* seat : watched_) {
     const os::Handle handle = seat->socket.get();
@@ -210,10 +209,9 @@ std::unique_ptr<Server> make_server(Options options, Callbacks callbacks) {
 }
 
 Profile profile(const Options& options) {
-  constexpr std::size_t others = 5;  // standard input, output and error, listener, bell
-  const bool limited = options.max_connections > 0 && options.max_connections < FD_SETSIZE - others;
+  const bool limited = options.max_connections > 0 && options.max_connections < os::select_ceiling;
   return {.model = "select",
-          .ceiling = limited ? options.max_connections : FD_SETSIZE - others,
+          .ceiling = limited ? options.max_connections : os::select_ceiling,
           .set_by = limited ? "--max-connections" : "FD_SETSIZE",
           .above = "close",
           .threads = "1"};

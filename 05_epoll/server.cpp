@@ -88,7 +88,7 @@ Model::Model(Options o, Callbacks callbacks)
 void Model::accept_client() {
   for (int i = 0; i < accepts_a_turn; ++i) {
     const Arrival arrival(*this);
-    os::Accepted accepted = os::accept(listener(), os::Mode::non_blocking);
+    os::Accepted accepted = listener().accept();
     if (stopping()) return watch_listener(EPOLL_CTL_DEL, 0);
     if (accepted.error) {
       watch_listener(EPOLL_CTL_MOD, 0);
@@ -163,6 +163,7 @@ void Model::serve(ConnectionId id, std::uint32_t events) {
 }
 
 void Model::work(Instance& instance) {
+  Ledger::Spare spare;
   std::array<epoll_event, events_a_wait> events{};
   while (!finished()) {
     const int count = ::epoll_wait(instance.epoll.get(), events.data(), events_a_wait, -1);  // sleeps here
@@ -230,7 +231,7 @@ void Model::watch(Instance& instance, int operation, os::Handle handle, std::uin
 }
 
 void Model::watch_listener(int operation, std::uint32_t events) {
-  watch(*instances_[0], operation, listener(), events, listener_tag);
+  watch(*instances_[0], operation, listener().handle(), events, listener_tag);
 }
 
 void Model::wake() {

@@ -5,28 +5,28 @@
 namespace ladder {
 
 namespace {
-// What a thread's spare queue may hold on to: the blocking models have a thread for each connection.
-constexpr std::size_t spare_capacity = 16 * 1024;
-}  // namespace
+constexpr std::size_t spare_capacity = 64 * 1024;  // what a spare queue may hold on to
+}
 
-thread_local std::unique_ptr<Ledger::Queue> Ledger::spare_;
+constinit thread_local Ledger::Spare* Ledger::Spare::mine_ = nullptr;
 
 Ledger::Queue& Ledger::queue() {
-  if (!queue_) queue_ = spare_ ? std::move(spare_) : std::make_unique<Queue>();
+  if (!queue_ && Spare::mine_) queue_ = std::move(Spare::mine_->queue_);
+  if (!queue_) queue_ = std::make_unique<Queue>();
   return *queue_;
 }
 
 void Ledger::drop_if_empty() {
   if (!queue_ || !queue_->empty()) return;
-  if (queue_->front.capacity() > spare_capacity || queue_->back.capacity() > spare_capacity ||
-      queue_->kept.capacity() > 0) {
+  if (!Spare::mine_ || queue_->front.capacity() > spare_capacity ||
+      queue_->back.capacity() > spare_capacity || queue_->kept.capacity() > 0) {
     queue_.reset();
     return;
   }
   queue_->front.clear();
   queue_->front_sent = 0;
   queue_->blocked_since = Time::max();
-  spare_ = std::move(queue_);
+  Spare::mine_->queue_ = std::move(queue_);
 }
 
 bool Ledger::received(Bytes bytes, Time now) {

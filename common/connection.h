@@ -29,6 +29,8 @@ enum class Due : std::uint8_t { nothing, receive, end, drained };
 
 class Ledger {
  public:
+  class Spare;
+
   Ledger() = default;  // an empty seat's
   /// A new connection. The options are the server's and outlive it. `listens`: somebody takes what comes.
   Ledger(const Options& options, Time now, bool listens = true)
@@ -100,8 +102,6 @@ class Ledger {
   void drop_if_empty();
   Time write_deadline() const;
 
-  static thread_local std::unique_ptr<Queue> spare_;  // the last one that emptied: no allocation a message
-
   const Options* options_ = nullptr;
   std::unique_ptr<Queue> queue_;
   Time moved_{};                 // when bytes last moved, either way
@@ -115,6 +115,22 @@ class Ledger {
   bool drained_ : 1 = false;    // on_drained is owed
   bool peer_finished_ : 1 = false;
   bool end_told_ : 1 = false;
+};
+
+/// On the stack of a thread that serves many connections: keeps the queue that emptied last for the next one that is
+/// needed, so that no message costs an allocation. Not a thread_local object: MinGW-w64 frees a thread's memory before
+/// it calls the destructors of what lies there.
+class Ledger::Spare {
+ public:
+  Spare() { mine_ = this; }
+  ~Spare() { mine_ = nullptr; }
+  Spare(const Spare&) = delete;
+  Spare& operator=(const Spare&) = delete;
+
+ private:
+  friend class Ledger;
+  std::unique_ptr<Queue> queue_{};
+  static constinit thread_local Spare* mine_;
 };
 
 }  // namespace ladder

@@ -16,8 +16,8 @@ Core::Core(Options options, Callbacks callbacks, os::Mode listener_mode)
     : options_(std::move(options)),
       callbacks_(std::move(callbacks)),
       log_(options_.log),
-      listener_(os::listen(options_.host, options_.port, options_.backlog, listener_mode)),
-      endpoint_(os::local_endpoint(listener_.get())) {}
+      listener_(options_.host, options_.port, options_.backlog, listener_mode),
+      endpoint_(os::local_endpoint(listener_.handle())) {}
 
 // ---- the handle: any thread
 
@@ -85,7 +85,7 @@ bool Core::stop(Milliseconds drain) {
   if (turn_.core == this) return false;  // contract 10: it would wait for its own callback
   const auto empty = [this] { return present_ == 0; };
   advance(Stage::stopping);
-  os::stop_listening(listener_.get());
+  listener_.stop();
   if (drain.count() > 0) sweep(Wish::Kind::stop);
   std::unique_lock lock(mutex_);
   const bool drained = changed_.wait_for(lock, drain, empty);

@@ -56,7 +56,7 @@ class Core : public Server {
 
   const Options& options() const { return options_; }
   Log& log() { return log_; }
-  os::Handle listener() const { return listener_.get(); }
+  os::Listener& listener() { return listener_; }
   bool stopping() const { return stage_ >= Stage::stopping; }  ///< accept no more
   bool finished() const { return stage_ >= Stage::finished; }  ///< no connection is left: threads end
 
@@ -150,7 +150,7 @@ class Core : public Server {
   const Options options_;
   const Callbacks callbacks_;
   Log log_;
-  os::Descriptor listener_;
+  os::Listener listener_;
   const Endpoint endpoint_;
   Slots<Seat> seats_;
   Deadlines deadlines_;

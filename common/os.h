@@ -6,7 +6,9 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,12 +17,20 @@
 
 #include "common/server.h"
 
+#ifdef _WIN32
+struct sockaddr;
+#endif
+
 namespace ladder::os {
 
+#ifdef _WIN32
+using Handle = std::uintptr_t;  // a SOCKET
+#else
 using Handle = int;
-inline constexpr Handle no_handle = -1;
+#endif
+inline constexpr Handle no_handle = static_cast<Handle>(-1);
 
-/// Owns a descriptor: a socket, an epoll instance, an eventfd.
+/// Owns a socket, or on POSIX any descriptor: an epoll instance, an eventfd.
 class Descriptor {
  public:
   Descriptor() = default;
@@ -58,20 +68,56 @@ struct Accepted {
 };
 
 bool is_numeric_address(const std::string& host);  ///< "127.0.0.1", "::1"
-/// Binds and listens; port 0 takes a free one. Throws std::system_error whose text names the address.
-Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode mode);
 Endpoint local_endpoint(Handle socket);
 
-/// One connection from the backlog. Sleeps for it if the listener is blocking. A connection that died in the
-/// backlog is passed over. The socket is made with `mode`, without Nagle's delay, and not inherited by
-/// children.
-Accepted accept(Handle listener, Mode mode);
-/// No new connection from now on: those in the backlog are reset, and a sleeping accept() returns
-/// (shutdown(2) on a listener, as Linux understands it).
-void stop_listening(Handle listener);
+/// A socket that listens. stop() may come from any thread, the rest from the model's.
+class Listener {
+ public:
+  /// Port 0 takes a free one. Throws std::system_error whose text names the address, if it is taken by another
+  /// or cannot be had.
+  Listener(const std::string& host, std::uint16_t port, int backlog, Mode mode);
 
-Result receive(Handle socket,
-               std::span<std::byte> into);    ///< 0 bytes without error or would_block: the peer's FIN
+  /// To watch it by. It keeps its value even when stop() has closed it.
+  Handle handle() const { return handle_; }
+
+  /// One connection from the backlog. Sleeps for it if the listener is blocking, until stop(). A connection that
+  /// died in the backlog is passed over. The socket is made with the listener's mode, without Nagle's delay, and
+  /// not inherited by children.
+  Accepted accept();
+
+  /// No new connection from now on: those in the backlog are reset, accept() returns none, and who watches the
+  /// handle is told.
+  void stop();
+
+#ifdef _WIN32
+  /// For an operation that ends later (AcceptEx): `start` is called unless the listener was stopped. True: it
+  /// has begun, and let_go() is due when it has ended. stop() cancels it.
+  bool begin(const std::function<bool()>& start);
+  void let_go();  ///< after a stop the last one closes the listener
+#endif
+
+ private:
+  Descriptor socket_;
+  const Mode mode_;
+  const Handle handle_;
+#ifdef _WIN32
+  // No call makes a socket deaf there but closing it, and that must not be done under the feet of an accept.
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  int under_way_ = 0;
+  bool stopped_ = false;
+#endif
+};
+
+#ifdef _WIN32
+/// What accept() does for a new socket, for a model that has others made (AcceptEx). Throws std::system_error.
+void prepare_accepted(Handle socket, Mode mode);
+Endpoint to_endpoint(const sockaddr*);
+#endif
+
+/// Sleeps if the socket is blocking. 0 bytes without error or would_block: the peer's FIN. On Windows a blocking
+/// one may say would_block too, while another thread is in send_now.
+Result receive(Handle socket, std::span<std::byte> into);
 Result send(Handle socket, Bytes bytes);      ///< sleeps if the socket is blocking
 Result send_now(Handle socket, Bytes bytes);  ///< never sleeps, whatever the socket's mode
 
@@ -79,13 +125,16 @@ void finish_sending(Handle socket);  ///< FIN, behind what was sent
 void wake_receiver(Handle socket);   ///< for good: a thread asleep in receive() returns; sends nothing
 void wake_sender(Handle socket);     ///< for good: a thread asleep in send() returns
 void reset_on_close(Handle socket);  ///< the next close sends RST and drops what is unsent (SO_LINGER 0)
-/// Bytes that the peer has acknowledged since the connection began: only grows (TCP_INFO, tcp(7)).
+/// Bytes that the peer has acknowledged since the connection began: only grows (TCP_INFO, tcp(7)). Windows does not
+/// tell: always 0, so that a peer counts as taking nothing while no send succeeds.
 std::uint64_t acknowledged(Handle socket);
-/// Bytes, a FIN among them, handed to the system that the peer has not acknowledged (SIOCOUTQ, tcp(7)).
+/// Bytes, a FIN among them, handed to the system that the peer has not acknowledged (SIOCOUTQ, tcp(7)). Windows does
+/// not tell: always 0. There a socket that is closed goes on delivering what was sent.
 std::size_t unacknowledged(Handle socket);
 bool unread(Handle socket);  ///< input lies there that nobody has read
 
-/// Wakes threads that watch descriptors: its own is readable from ring() until quiet().
+/// Wakes threads that watch sockets: its own is readable from ring() until quiet(). An eventfd(2); on Windows, where
+/// select takes nothing but sockets, one for datagrams that is connected to itself.
 class Bell {
  public:
   Bell();
@@ -94,13 +143,14 @@ class Bell {
   void quiet() noexcept;
 
  private:
-  Descriptor descriptor_;  // an eventfd(2)
+  Descriptor descriptor_;
 };
 
-/// Whether select may watch it: POSIX limits the descriptor's value, to below FD_SETSIZE (select(2)).
-bool fits_select(Handle);
+/// Whether select may watch it beside so many others. POSIX limits the descriptor's value, to below FD_SETSIZE
+/// (select(2)); Windows the number of sockets in a set, to FD_SETSIZE (Winsock: select).
+bool fits_select(Handle, std::size_t others);
 
-std::string_view platform();  ///< "linux"
+std::string_view platform();  ///< "linux", "windows"
 unsigned cores();
 std::uint64_t process_id();
 bool is_terminal_output();  ///< whether standard output goes to a person

@@ -105,6 +105,8 @@ bool is_numeric_address(const std::string& host) {
   return numeric_address(host, 0).has_value();
 }
 
+namespace {
+
 Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode mode) {
   std::optional<Address> address = numeric_address(host, port);
   const std::string where =
@@ -126,17 +128,22 @@ Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode
   return socket;
 }
 
+}  // namespace
+
+Listener::Listener(const std::string& host, std::uint16_t port, int backlog, Mode mode)
+    : socket_(listen(host, port, backlog, mode)), mode_(mode), handle_(socket_.get()) {}
+
 Endpoint local_endpoint(Handle socket) {
   Address address;
   if (::getsockname(socket, address.any(), &address.size) != 0) fail("getsockname");
   return to_endpoint(address);
 }
 
-Accepted accept(Handle listener, Mode mode) {
+Accepted Listener::accept() {
   for (;;) {
     Address peer;
-    const int flags = SOCK_CLOEXEC | (mode == Mode::non_blocking ? SOCK_NONBLOCK : 0);
-    Descriptor socket(::accept4(listener, peer.any(), &peer.size, flags));
+    const int flags = SOCK_CLOEXEC | (mode_ == Mode::non_blocking ? SOCK_NONBLOCK : 0);
+    Descriptor socket(::accept4(handle_, peer.any(), &peer.size, flags));
     if (socket) return {.socket = std::move(socket), .peer = to_endpoint(peer)};
     switch (errno) {
       case EAGAIN:
@@ -162,8 +169,9 @@ Accepted accept(Handle listener, Mode mode) {
   }
 }
 
-void stop_listening(Handle listener) {
-  ::shutdown(listener, SHUT_RDWR);
+/// shutdown(2) on a listener, as Linux understands it. The descriptor stays open, for threads may sleep on it.
+void Listener::stop() {
+  ::shutdown(handle_, SHUT_RDWR);
 }
 
 Result receive(Handle socket, std::span<std::byte> into) {
@@ -230,7 +238,7 @@ void Bell::quiet() noexcept {
       ::read(descriptor_.get(), &rung, sizeof rung);  // EAGAIN: it was quiet
 }
 
-bool fits_select(Handle handle) {
+bool fits_select(Handle handle, std::size_t) {
   return handle < FD_SETSIZE;
 }
 

@@ -468,7 +468,7 @@ TEST_CASE("contract 13: descriptors beyond 1024: select closes the newcomer, the
   Running server(echo());
   if (!one_at_a_time()) {
     std::vector<os::Descriptor> many;
-    while (many.empty() || os::fits_select(many.back().get()))
+    while (many.empty() || os::fits_select(many.back().get(), 0))
       many.emplace_back(::dup(STDERR_FILENO));
     Client client(server.where());
     client.send("x");

@@ -1,0 +1,30 @@
+// select and its sets, for 03: the same names on both systems.
+#pragma once
+
+#ifdef _WIN32
+#define FD_SETSIZE 1024  // the sockets that a set holds: 64, unless this stands before the header
+#include <winsock2.h>
+#else
+#include <sys/select.h>
+#endif
+
+#include "common/os.h"
+
+namespace ladder::os {
+
+/// Connections that fit into the sets beside a listener and a bell. POSIX counts descriptors from 0, so that standard
+/// input, output and error take three places more.
+#ifdef _WIN32
+inline constexpr std::size_t select_ceiling = FD_SETSIZE - 2;
+#else
+inline constexpr std::size_t select_ceiling = FD_SETSIZE - 2 - 3;
+#endif
+
+inline timeval to_timeval(Milliseconds time) {
+  timeval value{};
+  value.tv_sec = static_cast<decltype(value.tv_sec)>(time.count() / 1000);
+  value.tv_usec = static_cast<decltype(value.tv_usec)>(time.count() % 1000 * 1000);
+  return value;
+}
+
+}  // namespace ladder::os

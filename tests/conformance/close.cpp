@@ -172,7 +172,7 @@ TEST_CASE("CLOSE-07 both close at once") {
 bool output_waits(const Server& server, const Peer& peer, std::size_t sent) {
   const TableEntry its_end = server_end(server, peer);
   const std::size_t with_a_system =
-      unacknowledged(peer.socket()) + its_end.unread + its_end.unacknowledged + peer.unread();
+      peer.socket().unacknowledged() + its_end.unread + its_end.unacknowledged + peer.unread();
   return its_end.unread > 0 || with_a_system < sent;
 }
 

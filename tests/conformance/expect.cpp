@@ -1,7 +1,5 @@
 #include "tests/conformance/expect.h"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <array>
 #include <thread>
@@ -111,13 +109,12 @@ void expect_orderly_end(Peer& peer) {
 }
 
 void expect_silence(std::span<Peer> peers) {
-  std::vector<pollfd> polled;
+  std::vector<Watch> watched;
   for (const Peer& peer : peers)
-    polled.push_back({peer.socket(), POLLIN, 0});
-  constexpr int quiet_ms = 5;
-  if (poll(polled.data(), polled.size(), quiet_ms) <= 0) return;
-  const auto loud = std::ranges::find_if(polled, [](const pollfd& each) { return each.revents != 0; });
-  Peer& peer = peers[loud - polled.begin()];
+    watched.push_back({&peer.socket(), true, false});
+  if (!wait(watched, milliseconds(5))) return;
+  const auto loud = std::ranges::find_if(watched, [](const Watch& each) { return each.readable; });
+  Peer& peer = peers[loud - watched.begin()];
   std::array<char, 4096> buffer{};
   const Received step = peer.take(buffer);
   throw Failed("silence for " + peer.name(), to_string(Rest{std::string(step.bytes, ' '), step.end}));

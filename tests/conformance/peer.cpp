@@ -1,62 +1,15 @@
 #include "tests/conformance/peer.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <system_error>
 #include <utility>
 
 #include "tests/conformance/suite.h"
 
 namespace conformance {
 namespace {
-
-[[noreturn]] void fail(const char* what) {
-  throw std::system_error(errno, std::system_category(), what);
-}
-
-struct Address {
-  sockaddr_storage storage{};
-  socklen_t size = 0;
-};
-
-Address address_of(const Target& target) {
-  Address address;
-  auto* const v6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
-  auto* const v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
-  if (inet_pton(AF_INET6, target.host.c_str(), &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(target.port);
-    address.size = sizeof *v6;
-  } else if (inet_pton(AF_INET, target.host.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(target.port);
-    address.size = sizeof *v4;
-  } else {
-    throw std::runtime_error("not a numeric address: " + target.host);
-  }
-  return address;
-}
-
-std::uint16_t port_of(int socket) {
-  Address address;
-  address.size = sizeof address.storage;
-  if (getsockname(socket, reinterpret_cast<sockaddr*>(&address.storage), &address.size) != 0)
-    fail("getsockname");
-  return ntohs(
-      reinterpret_cast<const sockaddr_in*>(&address.storage)->sin_port);  // in IPv6 it stands there too
-}
 
 std::string seconds(Duration time) {
   std::array<char, 32> text{};
@@ -109,46 +62,20 @@ std::string to_string(const Target& target) {
   return (v6 ? "[" + target.host + "]" : target.host) + ":" + std::to_string(target.port);
 }
 
-HeldPort::HeldPort() {
-  const Address address = address_of({"127.0.0.1", 0});
-  socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (socket_ < 0 || bind(socket_, reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0 ||
-      listen(socket_, 1) != 0)
-    fail("hold a port");
-  port_ = port_of(socket_);
-}
-
-HeldPort::~HeldPort() {
-  ::close(socket_);
-}
-
 bool has_ipv6() {
-  const Address address = address_of({"::1", 0});
-  const int any = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const bool bound =
-      any >= 0 && bind(any, reinterpret_cast<const sockaddr*>(&address.storage), address.size) == 0;
-  if (any >= 0) ::close(any);
-  return bound;
+  try {
+    Socket::listen("::1");
+    return true;
+  } catch (const std::system_error&) {
+    return false;
+  }
 }
 
 Peer::Peer(WireLog& log, std::size_t number, const Target& target, int receive_buffer)
-    : log_(&log), number_(number) {
-  const Address address = address_of(target);
-  socket_ = ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (socket_ < 0) fail("socket");
-  const int on = 1;
-  setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (receive_buffer) setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    : log_(&log), number_(number), socket_(Socket::dial(target, receive_buffer)) {
   log_->event(number_, WireLog::Direction::to_server, "connect");
-  if (connect(socket_, reinterpret_cast<const sockaddr*>(&address.storage), address.size) == 0) return;
-  if (errno == ECONNREFUSED)
-    end_ = End::reset;
-  else if (errno != EINPROGRESS)
-    fail("connect");
+  if (socket_.connect_error()) end_ = End::reset;
 }
-
-Peer::Peer(Peer&& other) noexcept
-    : log_(other.log_), number_(other.number_), socket_(std::exchange(other.socket_, -1)), end_(other.end_) {}
 
 Peer& Peer::operator=(Peer&& other) noexcept {
   std::swap(log_, other.log_);
@@ -162,30 +89,23 @@ Peer::~Peer() {
   close();
 }
 
-bool Peer::wait(short events, Duration patience) const {
-  pollfd ready{socket_, events, 0};
-  const auto whole = std::chrono::ceil<milliseconds>(patience);
-  return poll(&ready, 1, static_cast<int>(whole.count())) > 0;
-}
-
 bool Peer::readable(Duration patience) const {
-  return wait(POLLIN, patience);
+  Watch self{&socket_, true, false};
+  return wait({&self, 1}, patience);
 }
 
 bool Peer::writable(Duration patience) const {
-  return wait(POLLOUT, patience);
+  Watch self{&socket_, false, true};
+  return wait({&self, 1}, patience);
 }
 
 bool Peer::connected(Duration patience) {
   if (end_ == End::open && !writable(patience)) return false;
-  int error = 0;
-  socklen_t size = sizeof error;
-  getsockopt(socket_, SOL_SOCKET, SO_ERROR, &error, &size);
+  const std::optional<std::string> error = socket_.connect_error();
   if (error || end_ != End::open) {
     end_ = End::reset;
     log_->event(number_, WireLog::Direction::from_server, "RST");
-    throw Failed("a connection",
-                 error && error != ECONNREFUSED ? std::strerror(error) : "connection refused");
+    throw Failed("a connection", error.value_or("connection refused"));
   }
   return true;
 }
@@ -199,25 +119,22 @@ bool Peer::refused(Duration patience) {
 }
 
 std::size_t Peer::offer(std::string_view bytes) {
-  const ssize_t n = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-  if (n > 0) log_->bytes(number_, WireLog::Direction::to_server, n);
-  if (n >= 0) return n;
-  if (errno == EAGAIN || errno == EINTR) return 0;
-  if (errno != EPIPE && errno != ECONNRESET) fail("send");
+  const Moved step = socket_.send(bytes);
+  if (step.bytes > 0) log_->bytes(number_, WireLog::Direction::to_server, step.bytes);
+  if (!step.reset) return step.bytes;
   if (end_ != End::reset) log_->event(number_, WireLog::Direction::from_server, "RST");
   end_ = End::reset;
   return 0;
 }
 
 Received Peer::take(std::span<char> into) {
-  const ssize_t n = ::recv(socket_, into.data(), into.size(), 0);
-  if (n > 0) {
-    log_->bytes(number_, WireLog::Direction::from_server, n);
-    return {.bytes = static_cast<std::size_t>(n)};
+  const Moved step = socket_.receive(into);
+  if (step.would_block) return {};
+  if (step.bytes > 0) {
+    log_->bytes(number_, WireLog::Direction::from_server, step.bytes);
+    return {.bytes = step.bytes};
   }
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return {};
-  if (n < 0 && errno != ECONNRESET && errno != EPIPE) fail("recv");
-  const End end = n == 0 && end_ != End::reset ? End::fin : End::reset;
+  const End end = !step.reset && end_ != End::reset ? End::fin : End::reset;
   if (end != end_) log_->event(number_, WireLog::Direction::from_server, end == End::fin ? "FIN" : "RST");
   end_ = end;
   return {.end = end_};
@@ -236,7 +153,7 @@ void Peer::send(std::string_view bytes) {
 }
 
 void Peer::send_urgent(char byte) {
-  if (::send(socket_, &byte, 1, MSG_OOB | MSG_NOSIGNAL) != 1) fail("send an urgent byte");
+  expect(socket_.send_urgent(byte).bytes == 1, name() + " to send an urgent byte", "the server took none");
   log_->event(number_, WireLog::Direction::to_server, "urgent byte");
 }
 
@@ -257,36 +174,20 @@ std::string Peer::receive(std::size_t count) {
 
 void Peer::finish() {
   log_->event(number_, WireLog::Direction::to_server, "FIN");
-  shutdown(socket_, SHUT_WR);  // fails where the peer has reset the connection: the next step sees that
+  socket_.finish();
 }
 
 void Peer::reset() {
-  if (socket_ < 0) return;
-  const linger at_once{1, 0};
-  setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  if (!socket_) return;
   log_->event(number_, WireLog::Direction::to_server, "RST");
-  ::close(std::exchange(socket_, -1));
+  socket_.reset();
 }
 
 void Peer::close() {
-  if (socket_ < 0) return;
-  log_->event(number_, WireLog::Direction::to_server, unread() ? "RST (closed with input unread)" : "close");
-  ::close(std::exchange(socket_, -1));
-}
-
-std::size_t Peer::unread() const {
-  int count = 0;
-  if (ioctl(socket_, FIONREAD, &count) != 0) fail("FIONREAD");
-  return static_cast<std::size_t>(count);
-}
-
-std::uint16_t Peer::local_port() const {
-  Address address;
-  address.size = sizeof address.storage;
-  if (getsockname(socket_, reinterpret_cast<sockaddr*>(&address.storage), &address.size) != 0)
-    fail("getsockname");
-  return ntohs(
-      reinterpret_cast<const sockaddr_in*>(&address.storage)->sin_port);  // in IPv6 it stands there too
+  if (!socket_) return;
+  log_->event(number_, WireLog::Direction::to_server,
+              socket_.unread() ? "RST (closed with input unread)" : "close");
+  socket_.close();
 }
 
 namespace {
@@ -335,10 +236,10 @@ bool send_some(Turn& turn) {
   return n > 0;
 }
 
-bool step(Turn& turn, short ready, std::span<char> buffer) {
+bool step(Turn& turn, const Watch& ready, std::span<char> buffer) {
   bool moved = false;
-  if (turn.wants_out() && (ready & (POLLOUT | POLLERR | POLLHUP))) moved |= send_some(turn);
-  if (turn.wants_in() && (ready & (POLLIN | POLLERR | POLLHUP))) moved |= receive_some(turn, buffer);
+  if (turn.wants_out() && ready.writable) moved |= send_some(turn);
+  if (turn.wants_in() && ready.readable) moved |= receive_some(turn, buffer);
   return moved;
 }
 
@@ -351,17 +252,15 @@ void talk(std::span<Talk> talks) {
   std::vector<char> buffer(1 << 18);
   Time deadline = Clock::now() + patience();
   while (std::erase_if(turns, [](const Turn& turn) { return turn.over(); }), !turns.empty()) {
-    std::vector<pollfd> polled;
-    polled.reserve(turns.size());
+    std::vector<Watch> watched;
+    watched.reserve(turns.size());
     for (const Turn& turn : turns)
-      polled.push_back({turn.talk.peer->socket(),
-                        static_cast<short>((turn.wants_in() ? POLLIN : 0) | (turn.wants_out() ? POLLOUT : 0)),
-                        0});
-    const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
-    if (left.count() <= 0 || poll(polled.data(), polled.size(), static_cast<int>(left.count())) <= 0)
+      watched.push_back({&turn.talk.peer->socket(), turn.wants_in(), turn.wants_out()});
+    const Duration left = deadline - Clock::now();
+    if (left <= Duration::zero() || !wait(watched, left))
       throw Failed("the conversation to go on", "nothing moved any more: " + turns.front().progress());
     for (std::size_t i = 0; i < turns.size(); ++i)
-      if (step(turns[i], polled[i].revents, buffer)) deadline = Clock::now() + patience();
+      if (step(turns[i], watched[i], buffer)) deadline = Clock::now() + patience();
   }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/conformance/platform.h"
+#include "tests/conformance/sockets.h"
 
 namespace conformance {
 
@@ -35,24 +36,15 @@ class WireLog {
   std::vector<Entry> entries_{};
 };
 
-struct Target {
-  std::string host;  ///< a numeric address
-  std::uint16_t port = 0;
-};
 std::string to_string(const Target&);  ///< "127.0.0.1:4711", "[::1]:4711"
 
 /// A port of 127.0.0.1 that we hold, and nobody else can.
 class HeldPort {
  public:
-  HeldPort();
-  HeldPort(const HeldPort&) = delete;
-  HeldPort& operator=(const HeldPort&) = delete;
-  ~HeldPort();
-  std::uint16_t port() const { return port_; }
+  std::uint16_t port() const { return socket_.local_port(); }
 
  private:
-  int socket_ = -1;
-  std::uint16_t port_ = 0;
+  Socket socket_ = Socket::listen("127.0.0.1");
 };
 /// A port that nobody holds.
 inline std::uint16_t free_port() {
@@ -72,7 +64,7 @@ class Peer {
  public:
   /// Begins to connect, without waiting. `receive_buffer`: SO_RCVBUF; 0 leaves it to the system.
   Peer(WireLog&, std::size_t number, const Target&, int receive_buffer = 0);
-  Peer(Peer&&) noexcept;
+  Peer(Peer&&) noexcept = default;
   Peer& operator=(Peer&&) noexcept;
   ~Peer();
 
@@ -95,17 +87,15 @@ class Peer {
 
   bool readable(Duration patience) const;
   bool writable(Duration patience) const;
-  std::size_t unread() const;  ///< bytes that arrived and that nobody has taken
-  int socket() const { return socket_; }
+  std::size_t unread() const { return socket_.unread(); }  ///< bytes that arrived and that nobody has taken
+  const Socket& socket() const { return socket_; }
   std::string name() const { return "C" + std::to_string(number_); }
-  std::uint16_t local_port() const;
+  std::uint16_t local_port() const { return socket_.local_port(); }
 
  private:
-  bool wait(short events, Duration patience) const;
-
   WireLog* log_;
   std::size_t number_ = 0;
-  int socket_ = -1;
+  Socket socket_{};
   End end_ = End::open;
 };
 

@@ -99,9 +99,6 @@ struct TableEntry {
 };
 std::vector<TableEntry> socket_table();
 
-/// Bytes sent on a socket of ours that the other side's system has not acknowledged yet (SIOCOUTQ, tcp(7)).
-std::size_t unacknowledged(int socket);
-
 bool has_program(std::string_view name);  ///< on the PATH
 
 }  // namespace conformance

@@ -1,7 +1,6 @@
 // All that is Linux's own in the suite: processes, /proc, namespaces.
 #include <fcntl.h>
 #include <linux/if.h>
-#include <linux/sockios.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -370,12 +369,6 @@ std::vector<TableEntry> socket_table() {
                      .unacknowledged = before_colon(queues)});
   }
   return table;
-}
-
-std::size_t unacknowledged(int socket) {
-  int count = 0;
-  if (ioctl(socket, SIOCOUTQ, &count) != 0) fail("SIOCOUTQ");
-  return static_cast<std::size_t>(count);
 }
 
 bool has_program(std::string_view name) {

@@ -87,7 +87,7 @@ TEST_CASE("STOP-02 with 50 idle connections: a FIN for each") {
 
 /// How much the server has taken out of its socket, of what this client sent: the least that it could be.
 std::size_t taken_by(const Server& server, const Peer& peer, std::size_t sent) {
-  return sent - unacknowledged(peer.socket()) - server_end(server, peer).unread;
+  return sent - peer.socket().unacknowledged() - server_end(server, peer).unread;
 }
 
 TEST_CASE("STOP-03 what is in flight completes") {

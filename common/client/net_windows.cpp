@@ -185,6 +185,12 @@ Socket start_connect(const Address& server, const Address& source, std::error_co
   return socket;
 }
 
+bool look(std::span<WSAPOLLFD> list, int milliseconds) {
+  const int found = WSAPoll(list.data(), static_cast<ULONG>(list.size()), milliseconds);
+  if (found < 0) throw std::system_error(last_error(), "WSAPoll");
+  return found > 0;
+}
+
 /// The list stays between waits, so that a change costs one entry; the wait itself looks at all. What one
 /// WSAPoll has found is handed out before the next: that keeps the cost of the list to a share of an event
 /// where many connections are busy, and gives each its turn.
@@ -231,11 +237,15 @@ void Poller::System::remove(const Socket& socket) {
 /// leave up to 1 ms late, and since latency counts from when it was due, that would be told of the server.
 void Poller::System::poll(Nanoseconds at_most) {
   const auto whole = static_cast<int>(std::chrono::floor<std::chrono::milliseconds>(at_most).count());
-  next = list.size();
   if (list.empty()) return Sleep(whole);  // WSAPoll refuses an empty list
-  const int found = WSAPoll(list.data(), static_cast<ULONG>(list.size()), whole);
-  if (found < 0) throw std::system_error(last_error(), "WSAPoll");
-  if (found > 0) next = 0;
+  // Wine only: it compares each entry with each, so one look at 6 000 takes it 70 ms, and looks at parts 8.
+  constexpr std::size_t part = 256;
+  const bool in_parts = list.size() > part;
+  bool found = false;
+  for (std::size_t at = 0; in_parts && at < list.size(); at += part)
+    found |= look(std::span(list).subspan(at, std::min(part, list.size() - at)), 0);
+  if (!in_parts || (!found && whole > 0)) found = look(list, whole);
+  next = found ? 0 : list.size();
 }
 
 std::size_t Poller::System::hand_out(std::span<Ready> into) {

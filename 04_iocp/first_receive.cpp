@@ -15,15 +15,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 namespace {
 
 constexpr DWORD quiet = 500;  // milliseconds on the port without a packet
 
 [[noreturn]] void fail(std::string_view what) {
-  const int error = static_cast<int>(GetLastError());
-  std::cerr << what << ": " << std::system_category().message(error) << '\n';
+  const DWORD error = GetLastError();  // before the output, which may change it
+  std::cerr << what << ": error " << error << '\n';
   std::exit(1);
 }
 

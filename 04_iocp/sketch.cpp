@@ -21,7 +21,6 @@
 #include <iostream>
 #include <memory>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -41,7 +40,7 @@ SOCKET listener = INVALID_SOCKET;  // not local, since the console's handler is 
 std::atomic<bool> accepting = true, stopping = false;
 
 [[noreturn]] void fail(const std::string& what, DWORD error = GetLastError()) {
-  std::cerr << what << ": " << std::system_category().message(static_cast<int>(error)) << '\n';
+  std::cerr << what << ": error " << error << '\n';  // net helpmsg knows them: 10048, the port is in use
   std::exit(1);
 }
 

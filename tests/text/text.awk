@@ -80,13 +80,22 @@ function check_names(line, word) {
   }
 }
 
-function check_programs(line, program) {
+# What another platform's build makes is not in the list of this one's: there the source must exist, 04_iocp/sketch.cpp.
+function has_source(program, chapter, rest) {
+  if (!match(program, /^[0-9]+_[a-z]+/)) return 0
+  chapter = substr(program, 1, RLENGTH)
+  rest = substr(program, RLENGTH + 2)
+  return exists(chapter "/" (rest == "" ? "server" : rest) ".cpp")
+}
+
+function check_programs(line, program, elsewhere) {
   while (match(line, /build\/[a-z-]+\/bin\/[A-Za-z0-9_]+/)) {
     program = substr(line, RSTART, RLENGTH)
     line = substr(line, RSTART + RLENGTH)
+    elsewhere = program ~ /^build\/windows/
     sub(/.*\//, "", program)
     programs++
-    if (!(program in executable)) wrong("no target makes bin/" program)
+    if (!(program in executable) && !(elsewhere && has_source(program))) wrong("no target makes bin/" program)
   }
 }
 

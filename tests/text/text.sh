@@ -4,7 +4,7 @@
 #   tests/text/text.sh EXECUTABLES      a file that names the build's programs, one a line
 #
 # 1 Excerpts, links, paths, programs and case ids in all *.md: text.awk.
-# 2 The compiler line in each sketch's head compiles it, with no warning.
+# 2 The compiler line in the head of each program that stands alone compiles it, with no warning.
 # 3 No file speaks of a place on somebody's own machine.
 set -u
 export LC_ALL=C
@@ -21,19 +21,26 @@ sed -n 's/.*TEST_CASE("\([A-Z]*-[0-9][0-9]\) .*/\1/p' tests/conformance/*.cpp >"
 awk -v executables="$executables" -v cases="$scratch/cases" -f tests/text/text.awk \
     $(files -name '*.md' | sed 's|^\./||') || failed=1
 
-for sketch in [0-9]*/sketch*.cpp common/client/sketch.cpp; do
-  line=$(sed -n 's|^// *\(g++ .*\)|\1|p' "$sketch" | sed 's/ *&&.*//')
+for sketch in [0-9]*/*.cpp common/client/sketch.cpp; do
+  case $sketch in */server.cpp) continue ;; esac
+  line=$(sed -n 's|^// *\(g++ .*\)|\1|p; s|^// *\(x86_64-w64-mingw32-g++-posix .*\)|\1|p' "$sketch" | sed 's/ *&&.*//')
   folder=.
   case $line in *" $sketch "*) ;; *) folder=$(dirname "$sketch") ;; esac
-  for compiler in g++ clang++; do
-    command -v "$compiler" >/dev/null || continue
-    words=$(echo "$line" | sed "s|^g++|$compiler -Werror|; s|-o [^ ]*|-o $scratch/sketch|")
-    if ! (cd "$folder" && sh -c "$words") >"$scratch/log" 2>&1 || ! [ -x "$scratch/sketch" ]; then
+  compilers='g++ clang++'
+  case $line in x86_64-w64-mingw32-*) compilers=x86_64-w64-mingw32-g++-posix ;; esac
+  for compiler in $compilers; do
+    if ! command -v "$compiler" >/dev/null; then
+      echo "$sketch: not compiled with $compiler, which is not here"
+      continue
+    fi
+    # .exe: MinGW adds it to a name that has none
+    words=$(echo "$line" | sed "s|^[^ ]*g++[^ ]*|$compiler -Werror -Wall -Wextra|; s|-o [^ ]*|-o $scratch/program.exe|")
+    if ! (cd "$folder" && sh -c "$words") >"$scratch/log" 2>&1 || ! [ -x "$scratch/program.exe" ]; then
       echo "$sketch: its own compiler line fails with $compiler: ${line:-there is none}"
       cat "$scratch/log"
       failed=1
     fi
-    rm -f "$scratch/sketch"
+    rm -f "$scratch/program.exe"
   done
 done
 

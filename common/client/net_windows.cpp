@@ -118,6 +118,19 @@ std::error_code connect_from(const Socket& socket, const Address& source, const 
   return last_error();
 }
 
+bool look(std::span<WSAPOLLFD> list, int milliseconds) {
+  const int found = WSAPoll(list.data(), static_cast<ULONG>(list.size()), milliseconds);
+  if (found < 0) throw std::system_error(last_error(), "WSAPoll");
+  return found > 0;
+}
+
+/// Wine only: once its WSAPoll has seen a reset, recv and SO_ERROR know no more of it, and it reads as an end.
+/// WSAPoll still does.
+bool ended_in_order(const Socket& socket) {
+  WSAPOLLFD entry{.fd = socket.get(), .events = POLLRDNORM, .revents = 0};
+  return !look({&entry, 1}, 0) || !(entry.revents & POLLERR);
+}
+
 }  // namespace
 
 void Socket::close() {
@@ -125,7 +138,9 @@ void Socket::close() {
 }
 
 Moved receive(const Socket& socket, std::span<std::byte> into) {
-  return moved(recv(socket.get(), reinterpret_cast<char*>(into.data()), size_of(into), 0));
+  const int count = recv(socket.get(), reinterpret_cast<char*>(into.data()), size_of(into), 0);
+  if (count == 0 && !ended_in_order(socket)) return {.error = winsock_error(WSAECONNRESET)};
+  return moved(count);
 }
 
 Moved send(const Socket& socket, std::span<const std::byte> bytes) {
@@ -183,12 +198,6 @@ Socket start_connect(const Address& server, const Address& source, std::error_co
   if (error) return {};
   set_option(socket, IPPROTO_TCP, TCP_NODELAY, DWORD{1});  // a small message does not wait for the last ack
   return socket;
-}
-
-bool look(std::span<WSAPOLLFD> list, int milliseconds) {
-  const int found = WSAPoll(list.data(), static_cast<ULONG>(list.size()), milliseconds);
-  if (found < 0) throw std::system_error(last_error(), "WSAPoll");
-  return found > 0;
 }
 
 /// The list stays between waits, so that a change costs one entry; the wait itself looks at all. What one

@@ -221,10 +221,8 @@ void Poller::System::set(const Socket& socket, std::uint32_t token, Want want) {
     list.emplace_back();
     tokens.emplace_back();
   }
-  SHORT events = 0;
-  if (want != Want::write) events |= POLLRDNORM;
-  if (want != Want::read) events |= POLLWRNORM;
-  list[at->second] = {.fd = socket.get(), .events = events, .revents = 0};  // level-triggered: found again
+  const int events = (want != Want::write ? POLLRDNORM : 0) | (want != Want::read ? POLLWRNORM : 0);
+  list[at->second] = {.fd = socket.get(), .events = static_cast<SHORT>(events), .revents = 0};
   tokens[at->second] = token;
 }
 

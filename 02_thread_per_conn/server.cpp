@@ -137,8 +137,8 @@ void Model::serve_client(Seat& seat) {
       case Next::receive:
         receive(seat);
         break;
-      case Next::wait:            // paused, or the queue is full: for whoever changes that
-        seat.changes.wait(seen);  // sleeps here
+      case Next::wait:                       // paused, or the queue is full: for whoever changes that
+        os::wait_while(seat.changes, seen);  // sleeps here
         take_turn(seat);
         break;
     }
@@ -213,7 +213,8 @@ void Model::take_turn(Seat& seat) {
     const std::uint32_t seen = seat.changes;
     std::uint32_t events = 0;
     if (take(seat.id, events)) return;
-    seat.changes.wait(seen);  // sleeps here, while a callback of this connection runs on another thread
+    os::wait_while(seat.changes,
+                   seen);  // sleeps here, while a callback of this connection runs on another thread
   }
 }
 
@@ -221,7 +222,7 @@ bool Model::release_turn(Seat& seat) {
   std::uint32_t events = 0;
   return release(seat, events, [&] {
     ++seat.changes;
-    seat.changes.notify_all();
+    os::wake_all(seat.changes);
     return std::error_code{};
   });
 }

@@ -11,7 +11,7 @@ else()
 endif()
 if(WIN32)  # Windows 10 or later; without what its headers bring unasked
   target_compile_definitions(ladder_warnings INTERFACE _WIN32_WINNT=0x0A00 WIN32_LEAN_AND_MEAN NOMINMAX)
-  target_link_libraries(ladder_warnings INTERFACE ws2_32)
+  target_link_libraries(ladder_warnings INTERFACE ws2_32 synchronization)
 endif()
 
 # The sanitizers are for the servers and for what is linked with them; the black-box suite runs beside them.

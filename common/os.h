@@ -5,6 +5,7 @@
 // std::system_error. No call raises SIGPIPE.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -149,6 +150,11 @@ class Bell {
 /// Whether select may watch it beside so many others. POSIX limits the descriptor's value, to below FD_SETSIZE
 /// (select(2)); Windows the number of sockets in a set, to FD_SETSIZE (Winsock: select).
 bool fits_select(Handle, std::size_t others);
+
+/// Sleeps while `value` is `seen`; may wake for nothing. std::atomic's own wait, but for MinGW-w64's library, whose
+/// notify does not take the lock under which its wait decides to sleep: now and then a wake-up is lost.
+void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t seen);
+void wake_all(std::atomic<std::uint32_t>& value);
 
 std::string_view platform();  ///< "linux", "windows"
 unsigned cores();

@@ -242,6 +242,13 @@ bool fits_select(Handle handle, std::size_t) {
   return handle < FD_SETSIZE;
 }
 
+void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t seen) {
+  value.wait(seen);
+}
+void wake_all(std::atomic<std::uint32_t>& value) {
+  value.notify_all();
+}
+
 std::string_view platform() {
   return "linux";
 }

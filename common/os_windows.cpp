@@ -12,7 +12,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <semaphore>
 #include <thread>
 
 namespace ladder::os {
@@ -230,8 +229,7 @@ void Listener::stop() {
   std::unique_lock lock(mutex_);
   stopped_ = true;
   if (under_way_ == 0) return socket_.reset();  // select is told: it has an event of its own for that
-  cancel(handle_);
-  if (mode_ == Mode::non_blocking) return;
+  if (mode_ == Mode::non_blocking) return cancel(handle_);
   // A thread that is about to sleep in accept has nothing to cancel yet. It does not sleep in a listener that does not
   // block; but it may have looked at that just before, so again until it has answered.
   u_long on = 1;
@@ -323,6 +321,13 @@ bool fits_select(Handle, std::size_t others) {
   return others < FD_SETSIZE;
 }
 
+void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t seen) {
+  ::WaitOnAddress(const_cast<std::atomic<std::uint32_t>*>(&value), &seen, sizeof seen, INFINITE);
+}
+void wake_all(std::atomic<std::uint32_t>& value) {
+  ::WakeByAddressAll(&value);
+}
+
 std::string_view platform() {
   return "windows";
 }
@@ -397,10 +402,11 @@ void write_log_line(std::string_view line) noexcept try {
 
 namespace {
 
-std::counting_semaphore<16> stop_signals{0};
+std::atomic<std::uint32_t> stop_signals = 0;
 
 BOOL WINAPI on_control(DWORD event) {
-  stop_signals.release();
+  ++stop_signals;
+  wake_all(stop_signals);
   // After these Windows ends the process as soon as we return. It waits some seconds for that (HandlerRoutine).
   if (event == CTRL_CLOSE_EVENT || event == CTRL_LOGOFF_EVENT || event == CTRL_SHUTDOWN_EVENT)
     ::Sleep(INFINITE);
@@ -418,7 +424,10 @@ void prepare_process() {
 }
 
 void wait_for_stop_signal() {
-  stop_signals.acquire();
+  static std::atomic<std::uint32_t> heard = 0;
+  const std::uint32_t before = heard++;  // each call waits for one more
+  for (std::uint32_t seen = stop_signals; seen <= before; seen = stop_signals)
+    wait_while(stop_signals, seen);
 }
 
 void exit_at_once(int status) noexcept {

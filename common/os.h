@@ -20,6 +20,7 @@
 
 #ifdef _WIN32
 struct sockaddr;
+struct _OVERLAPPED;
 #endif
 
 namespace ladder::os {
@@ -110,12 +111,6 @@ class Listener {
 #endif
 };
 
-#ifdef _WIN32
-/// What accept() does for a new socket, for a model that has others made (AcceptEx). Throws std::system_error.
-void prepare_accepted(Handle socket, Mode mode);
-Endpoint to_endpoint(const sockaddr*);
-#endif
-
 /// Sleeps if the socket is blocking. 0 bytes without error or would_block: the peer's FIN. On Windows a blocking
 /// one may say would_block too, while another thread is in send_now.
 Result receive(Handle socket, std::span<std::byte> into);
@@ -133,6 +128,17 @@ std::uint64_t acknowledged(Handle socket);
 /// not tell: always 0. There a socket that is closed goes on delivering what was sent.
 std::size_t unacknowledged(Handle socket);
 bool unread(Handle socket);  ///< input lies there that nobody has read
+
+#ifdef _WIN32
+/// For a model that starts operations of its own.
+Descriptor make_socket(int family, int type);  ///< overlapped, not inherited. Throws std::system_error
+/// What accept() does for a new socket, if AcceptEx has made it. False: last_error() says why.
+bool prepare_accepted(Handle socket, Mode mode);
+/// What an operation that is done came to.
+Result finish(Handle socket, _OVERLAPPED& operation);
+std::error_code last_error();  ///< of Winsock; as std::errc where it has a word for it
+Endpoint to_endpoint(const sockaddr* address);
+#endif
 
 /// Wakes threads that watch sockets: its own is readable from ring() until quiet(). An eventfd(2); on Windows, where
 /// select takes nothing but sockets, one for datagrams that is connected to itself.

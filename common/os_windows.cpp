@@ -47,10 +47,6 @@ std::error_code to_error(int code) {
   }
 }
 
-std::error_code last_error() {
-  return to_error(::WSAGetLastError());
-}
-
 [[noreturn]] void fail(const std::string& what) {
   throw std::system_error(last_error(), what);
 }
@@ -68,22 +64,14 @@ void start_winsock() {
   static const Winsock started;
 }
 
-Descriptor make_socket(int family, int type) {
-  start_winsock();
-  Descriptor socket(
-      ::WSASocketW(family, type, 0, nullptr, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT));
-  if (!socket) fail("socket");
-  return socket;
-}
-
 void set(Handle socket, int level, int option, DWORD value) {
   if (::setsockopt(socket, level, option, reinterpret_cast<const char*>(&value), sizeof value) != 0)
     fail("setsockopt");
 }
 
-void set_mode(Handle socket, Mode mode) {
+bool set_mode(Handle socket, Mode mode) {
   u_long on = mode == Mode::non_blocking;
-  if (::ioctlsocket(socket, FIONBIO, &on) != 0) fail("ioctlsocket");
+  return ::ioctlsocket(socket, FIONBIO, &on) == 0;
 }
 
 struct Address {
@@ -131,6 +119,18 @@ void cancel(Handle socket) {
 
 }  // namespace
 
+std::error_code last_error() {
+  return to_error(::WSAGetLastError());
+}
+
+Descriptor make_socket(int family, int type) {
+  start_winsock();
+  Descriptor socket(
+      ::WSASocketW(family, type, 0, nullptr, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT));
+  if (!socket) fail("socket");
+  return socket;
+}
+
 void Descriptor::reset() {
   if (handle_ != no_handle) ::closesocket(std::exchange(handle_, no_handle));
 }
@@ -152,7 +152,7 @@ Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode
   // start again while old connections are in TIME_WAIT, Windows does unasked. LIFE-02, LIFE-03
   set(socket.get(), SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
   if (address->storage.ss_family == AF_INET6) set(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
-  set_mode(socket.get(), mode);
+  if (!set_mode(socket.get(), mode)) fail("ioctlsocket");
   if (::bind(socket.get(), address->any(), address->size) != 0) fail("bind " + where);
   if (::listen(socket.get(), backlog > 0 ? backlog : SOMAXCONN) != 0) fail("listen " + where);
   return socket;
@@ -202,12 +202,7 @@ Accepted Listener::accept() {
     once();
     let_go();
   } while (accepted.error == std::errc::connection_reset);  // it died in the backlog
-  if (!accepted.socket) return accepted;
-  try {
-    prepare_accepted(accepted.socket.get(), mode_);
-  } catch (const std::system_error& error) {
-    accepted = {.error = error.code()};
-  }
+  if (accepted.socket && !prepare_accepted(accepted.socket.get(), mode_)) return {.error = last_error()};
   return accepted;
 }
 
@@ -239,10 +234,17 @@ void Listener::stop() {
   } while (!ended_.wait_for(lock, Milliseconds{1}, [this] { return under_way_ == 0; }));
 }
 
-void prepare_accepted(Handle socket, Mode mode) {
-  set_mode(socket, mode);
-  set(socket, IPPROTO_TCP, TCP_NODELAY, 1);  // replies are written whole; to hold them back only costs time
-  ::SetHandleInformation(reinterpret_cast<HANDLE>(socket), HANDLE_FLAG_INHERIT, 0);
+bool prepare_accepted(Handle socket, Mode mode) {
+  const DWORD on = 1;  // replies are written whole, so that Nagle's delay would only hold them back
+  return set_mode(socket, mode) &&
+         ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, reinterpret_cast<const char*>(&on), sizeof on) == 0 &&
+         ::SetHandleInformation(reinterpret_cast<HANDLE>(socket), HANDLE_FLAG_INHERIT, 0) != 0;
+}
+
+Result finish(Handle socket, OVERLAPPED& operation) {
+  DWORD bytes = 0, flags = 0;
+  if (!::WSAGetOverlappedResult(socket, &operation, &bytes, FALSE, &flags)) return {.error = last_error()};
+  return {.bytes = bytes};
 }
 
 Result receive(Handle socket, std::span<std::byte> into) {
@@ -299,8 +301,8 @@ bool unread(Handle socket) {
 
 Bell::Bell() : descriptor_(make_socket(AF_INET, SOCK_DGRAM)) {
   std::optional<Address> self = numeric_address("127.0.0.1", 0);
-  set_mode(descriptor_.get(), Mode::non_blocking);
-  if (::bind(descriptor_.get(), self->any(), self->size) != 0 ||
+  if (!set_mode(descriptor_.get(), Mode::non_blocking) ||
+      ::bind(descriptor_.get(), self->any(), self->size) != 0 ||
       ::getsockname(descriptor_.get(), self->any(), &self->size) != 0 ||
       ::connect(descriptor_.get(), self->any(), self->size) != 0)  // now it hears nobody else
     fail("a bell's socket");

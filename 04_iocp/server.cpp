@@ -1,0 +1,399 @@
+// 04: a completion port with a pool of threads. Each operation is started ahead, and when it is done the kernel puts a
+// packet on the port; a few threads, one a core, take the packets and serve all connections.
+//
+//   worker 0 ──┐                                   ┌── AcceptEx, several outstanding
+//   worker 1 ──┼── GetQueuedCompletionStatusEx ────┼── WSARecv of no bytes, one a connection that waits
+//   worker N ──┘                                   ├── WSASend, at most one a connection
+//                                                  └── packets of our own: PostQueuedCompletionStatus
+//
+// A thread sleeps in one place: GetQueuedCompletionStatusEx, in work().
+#include <winsock2.h>
+#include <ws2tcpip.h>
+//
+#include <mswsock.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <thread>
+
+#include "common/core.h"
+
+namespace ladder {
+namespace {
+
+constexpr std::size_t buffer_size = 64 * 1024;  // on the stack: an idle connection holds none
+constexpr std::size_t accepts_ahead = 32;       // newcomers that the kernel takes in before a thread looks
+constexpr int rounds_a_turn = 4;      // a service that refills its queue as it empties starves nobody,
+constexpr ULONG packets_a_wait = 16;  // nor does a long batch: a slow callback holds up the rest of its own
+constexpr std::size_t most_a_send = 64 * 1024;  // so that a slow peer is seen to take something
+
+constexpr std::uint32_t readable = 1;  // the receive of no bytes is done: some lie there, or the end
+constexpr std::uint32_t written = 2;   // the send is done
+
+// The completion key of a connection is its id; of other packets one that no connection has.
+constexpr ULONG_PTR listener_key = 0;
+constexpr ULONG_PTR timer_key = 1;
+constexpr ULONG_PTR exit_key = 2;
+
+/// The record of one operation. From its start until its packet has been handled it is the system's, and so are the
+/// bytes that it sends: nothing of them is freed or used again before.
+struct Operation : OVERLAPPED {
+  Operation() : Operation(0) {}
+  explicit Operation(std::uint32_t what) : OVERLAPPED{}, event(what) {}
+  const std::uint32_t event;
+  bool pending = false;
+
+  OVERLAPPED* start() {  // another thread may have its packet before the call that starts it returns
+    static_cast<OVERLAPPED&>(*this) = {};
+    pending = true;
+    return this;
+  }
+};
+
+struct Operations {  // one connection's
+  Operation receive{readable}, send{written};
+  bool pending() const { return receive.pending || send.pending; }
+};
+
+struct CloseTheHandle {
+  void operator()(HANDLE handle) const { ::CloseHandle(handle); }
+};
+struct CloseTheTimer {
+  void operator()(TP_TIMER* timer) const {
+    ::SetThreadpoolTimer(timer, nullptr, 0, 0);
+    ::WaitForThreadpoolTimerCallbacks(timer, TRUE);
+    ::CloseThreadpoolTimer(timer);
+  }
+};
+
+unsigned workers(const Options& options) {
+  return options.threads > 0 ? options.threads : os::cores();
+}
+
+[[noreturn]] void fail(const char* what) {
+  throw std::system_error(static_cast<int>(::GetLastError()), std::system_category(), what);
+}
+
+class Model final : public Core {
+ public:
+  Model(Options, Callbacks);
+  void run() override;
+
+ private:
+  struct Accept : Operation {
+    os::Descriptor socket{};  // made beforehand: AcceptEx fills it in
+    std::optional<Arrival> arrival{};
+    std::array<std::byte, 2 * (sizeof(sockaddr_storage) + 16)> addresses{};
+  };
+  void accept_client(Accept&);
+  void receive(Seat&);
+  bool flush(Seat&, Time now);
+  void written_some(Seat&);
+  bool settle(Seat&, std::uint32_t& events);
+  bool close_connection(Seat&);
+  void serve(ConnectionId, std::uint32_t events);
+  void go_on(Seat&, std::uint32_t events);
+  void work();
+  void expire();
+
+  std::error_code arm(Seat&);
+  void post_accept(Accept&);
+  os::Accepted accepted_by(Accept&);
+  bool associate(Seat&);
+  Operations& operations_of(const Seat& seat) { return *operations_.find(seat.armed); }
+  void post(ULONG_PTR key);
+  void ring(ConnectionId id) override { post(id.value); }
+  void wake() override;
+  void earlier_deadline() override;
+
+  std::unique_ptr<void, CloseTheHandle> port_;
+  std::unique_ptr<TP_TIMER, CloseTheTimer> timer_;  // the system's pool calls it, and it posts a packet
+  std::mutex timers_;                               // who sets it knows the earliest deadline
+  LPFN_ACCEPTEX accept_ex_ = nullptr;
+  LPFN_GETACCEPTEXSOCKADDRS addresses_of_ = nullptr;
+  Slots<Operations> operations_;  // Seat::armed is the place in here
+  std::array<Accept, accepts_ahead> accepts_{};
+  std::mutex resting_mutex_;
+  std::vector<Accept*> resting_;  // could not be posted; they wait for a pause to pass
+};
+
+template <class Function>
+void get_extension(os::Handle socket, GUID id, Function& function) {
+  DWORD size = 0;
+  if (::WSAIoctl(socket, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &function, sizeof function,
+                 &size, nullptr, nullptr) != 0)
+    fail("SIO_GET_EXTENSION_FUNCTION_POINTER");
+}
+
+Model::Model(Options o, Callbacks callbacks)
+    : Core(std::move(o), std::move(callbacks), os::Mode::non_blocking),
+      port_(::CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, workers(options()))),
+      timer_(::CreateThreadpoolTimer(
+          [](TP_CALLBACK_INSTANCE*, void* model, TP_TIMER*) { static_cast<Model*>(model)->post(timer_key); },
+          this, nullptr)) {
+  if (!port_ || !timer_) fail("CreateIoCompletionPort or CreateThreadpoolTimer");
+  const auto handle = reinterpret_cast<HANDLE>(listener().handle());
+  if (!::CreateIoCompletionPort(handle, port_.get(), listener_key, 0)) fail("CreateIoCompletionPort");
+  get_extension(listener().handle(), WSAID_ACCEPTEX, accept_ex_);
+  get_extension(listener().handle(), WSAID_GETACCEPTEXSOCKADDRS, addresses_of_);
+  resting_.reserve(accepts_ahead);
+}
+
+/// An accept is done. Whatever became of it concerns one connection, never the listener.
+void Model::accept_client(Accept& accept) {
+  const Arrival arrival(*this);
+  os::Accepted accepted = accepted_by(accept);
+  post_accept(accept);  // the next one before on_open, which may take long
+  if (!accepted.socket) return;
+  Seat* seat = admit(std::move(accepted), Clock::now());
+  if (!seat) return;
+  if (!associate(*seat)) return dismiss(*seat);
+  open(*seat);
+  go_on(*seat, 0);
+}
+
+void Model::receive(Seat& seat) {
+  const os::Result done = os::finish(seat.socket.get(), operations_of(seat).receive);
+  operations_of(seat).receive.pending = false;
+  if (done.error) return failed(seat, done.error);
+  if (!seat.ledger.wants_receive()) return;  // paused meanwhile: the next receive brings a packet at once
+  std::array<std::byte, buffer_size> buffer;
+  const os::Result result = os::receive(seat.socket.get(), buffer);
+  if (result.would_block) return;
+  if (result.error) return failed(seat, result.error);
+  if (result.bytes == 0) return seat.ledger.peer_finished(Clock::now());
+  received(seat, Bytes(buffer).first(result.bytes), Clock::now());
+}
+
+/// False: a send is under way. One at a time, and of all that waits: its packet goes on with the rest.
+bool Model::flush(Seat& seat, Time now) {
+  Operation& send = operations_of(seat).send;
+  const Bytes bytes = send.pending ? Bytes{} : seat.ledger.unsent();
+  if (bytes.empty()) return !send.pending;
+  WSABUF buffer{.len = static_cast<ULONG>(std::min(bytes.size(), most_a_send)),
+                .buf = const_cast<char*>(reinterpret_cast<const char*>(bytes.data()))};
+  if (::WSASend(seat.socket.get(), &buffer, 1, nullptr, 0, send.start(), nullptr) != 0 &&
+      ::WSAGetLastError() != WSA_IO_PENDING) {
+    send.pending = false;  // not started: no packet comes. A success at once brings one too
+    failed(seat, os::last_error());
+  } else {
+    blocked(seat, now);
+  }
+  return false;
+}
+
+void Model::written_some(Seat& seat) {
+  const os::Result done = os::finish(seat.socket.get(), operations_of(seat).send);
+  operations_of(seat).send.pending = false;
+  if (done.error) return failed(seat, done.error);
+  sent(seat, done.bytes, Clock::now());
+}
+
+/// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the turn goes on.
+bool Model::settle(Seat& seat, std::uint32_t& events) {
+  Time now{};
+  int round = 0;
+  do {
+    deliver(seat);
+    now = Clock::now();  // after the callbacks: a slow one is no silence of the peer's
+  } while (flush(seat, now) && seat.ledger.wants_send() && ++round < rounds_a_turn);
+  if (seat.ledger.next() == Step::shut_down) shut_down(seat, now);
+  keep_time(seat, now);
+  if (seat.ledger.next() >= Step::close && close_connection(seat)) return false;
+  return !release(seat, events, [&] { return arm(seat); });
+}
+
+/// False: not yet. What is under way is cancelled, and the last packet comes back here: a socket that is closed first
+/// leaves operations behind that nobody ends, or resets the connection.
+bool Model::close_connection(Seat& seat) {
+  if (operations_of(seat).pending()) {
+    ::CancelIoEx(reinterpret_cast<HANDLE>(seat.socket.get()),
+                 nullptr);  // fails if all are done: packets are on their way
+    return false;
+  }
+  operations_.release(seat.armed);
+  retire(seat);
+  return true;
+}
+
+void Model::serve(ConnectionId id, std::uint32_t events) {
+  if (Seat* seat = take(id, events)) go_on(*seat, events);
+}
+
+void Model::go_on(Seat& seat, std::uint32_t events) {
+  do {
+    if (events & written) written_some(seat);
+    if (events & readable) receive(seat);
+  } while (settle(seat, events));
+}
+
+void Model::work() {
+  Ledger::Spare spare;
+  std::array<OVERLAPPED_ENTRY, packets_a_wait> packets{};
+  while (!finished()) {
+    ULONG count = 0;
+    if (!::GetQueuedCompletionStatusEx(port_.get(), packets.data(), packets_a_wait, &count, INFINITE,
+                                       FALSE))  // sleeps here
+      fail("GetQueuedCompletionStatusEx");
+    for (ULONG i = 0; i < count; ++i) {
+      const ULONG_PTR key = packets[i].lpCompletionKey;
+      auto* const operation = static_cast<Operation*>(packets[i].lpOverlapped);
+      assert(!operation || operation->pending);  // else its record was given up before its packet came
+      if (operation && key == listener_key) {
+        accept_client(static_cast<Accept&>(*operation));
+      } else if (operation) {
+        serve({key}, operation->event);
+      } else if (key == timer_key) {
+        expire();
+      } else if (key == exit_key) {
+        post(exit_key);  // one for all: each worker passes it on
+      } else {
+        serve({key}, alarm_event);
+      }
+    }
+  }
+}
+
+void Model::expire() {
+  for (const ConnectionId id : expired(Clock::now())) {
+    if (id != listener_id) {
+      serve(id, alarm_event);
+      continue;
+    }
+    std::unique_lock lock(resting_mutex_);
+    const std::vector<Accept*> resting(resting_);
+    resting_.clear();
+    lock.unlock();
+    for (Accept* accept : resting)
+      post_accept(*accept);
+  }
+  earlier_deadline();
+}
+
+void Model::run() {
+  const Running running(*this);
+  for (Accept& accept : accepts_)
+    post_accept(accept);
+  std::vector<std::jthread> pool;
+  try {
+    for (unsigned i = 1; i < workers(options()); ++i)
+      pool.emplace_back([this] { work(); });
+  } catch (const std::exception& error) {  // no thread, or no memory for one
+    log().line("only " + std::to_string(pool.size() + 1) + " workers: " + error.what());
+  }
+  work();
+}
+
+/// Starts what the connection waits for. The last thing in a turn: its packet may come while this call is under way.
+/// A receive of no bytes: it is done when there are some, and until then it holds no buffer.
+std::error_code Model::arm(Seat& seat) {
+  Operation& receive = operations_of(seat).receive;
+  if (receive.pending || !seat.ledger.wants_receive()) return {};
+  WSABUF nothing{};
+  DWORD flags = 0;
+  if (::WSARecv(seat.socket.get(), &nothing, 1, nullptr, &flags, receive.start(), nullptr) == 0 ||
+      ::WSAGetLastError() == WSA_IO_PENDING)
+    return {};
+  receive.pending = false;
+  return os::last_error();
+}
+
+void Model::post_accept(Accept& accept) {
+  const int family = endpoint().v6 ? AF_INET6 : AF_INET;
+  std::error_code error;
+  const auto start = [&] {
+    constexpr DWORD room = sizeof(sockaddr_storage) + 16;
+    DWORD size = 0;
+    // To wait for no data: else 32 silent clients close the door. ABUSE-06
+    if (accept_ex_(listener().handle(), accept.socket.get(), accept.addresses.data(), 0, room, room, &size,
+                   accept.start()) ||
+        ::WSAGetLastError() == WSA_IO_PENDING)
+      return true;
+    accept.pending = false;
+    error = os::last_error();
+    return false;
+  };
+  accept.arrival.emplace(*this);
+  try {
+    accept.socket = os::make_socket(family, SOCK_STREAM);
+    if (listener().begin(start)) return;
+  } catch (const std::system_error& none) {
+    error = none.code();
+  }
+  accept.socket.reset();
+  accept.arrival.reset();
+  if (!error) return;  // a stop
+  {
+    const std::lock_guard lock(resting_mutex_);
+    resting_.push_back(&accept);
+  }
+  pause_accepting({.error = error}, Clock::now());
+}
+
+os::Accepted Model::accepted_by(Accept& accept) {
+  os::Accepted accepted{.socket = std::move(accept.socket)};
+  const os::Handle from = listener().handle();
+  bool good = !os::finish(from, accept).error;  // else it died in the backlog, or a stop cancelled it
+  accept.pending = false;
+  // Without it shutdown and getpeername fail (AcceptEx). It may fail itself if the peer is gone already.
+  good = good && ::setsockopt(accepted.socket.get(), SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT,
+                              reinterpret_cast<const char*>(&from), sizeof from) == 0;
+  good = good && os::prepare_accepted(accepted.socket.get(), os::Mode::non_blocking);
+  listener().let_go();
+  if (!good) return {};
+  sockaddr *local = nullptr, *peer = nullptr;
+  int local_size = 0, peer_size = 0;
+  constexpr DWORD room = sizeof(sockaddr_storage) + 16;
+  addresses_of_(accept.addresses.data(), 0, room, room, &local, &local_size, &peer, &peer_size);
+  accepted.peer = os::to_endpoint(peer);
+  return accepted;
+}
+
+/// Its packets come to our port from here. False: no memory for that.
+bool Model::associate(Seat& seat) {
+  const std::optional<std::uint32_t> place = operations_.acquire();
+  if (!place) return false;
+  seat.armed = *place;
+  if (::CreateIoCompletionPort(reinterpret_cast<HANDLE>(seat.socket.get()), port_.get(), seat.id.value, 0))
+    return true;
+  operations_.release(*place);
+  return false;
+}
+
+void Model::post(ULONG_PTR key) {
+  if (!::PostQueuedCompletionStatus(port_.get(), 0, key, nullptr)) throw std::bad_alloc();
+}
+
+void Model::wake() {
+  // Of a stop the accepts tell, which it cancels. That no connection is left must reach every worker.
+  if (finished()) post(exit_key);
+}
+
+/// Not as the port's timeout: who sleeps would not learn of a deadline that came later and is earlier.
+void Model::earlier_deadline() {
+  const std::lock_guard lock(timers_);
+  const auto wait = until_deadline();
+  const std::int64_t ticks =
+      wait ? -10'000 * std::max<std::int64_t>(wait->count(), 1) : 0;  // of 100 ns from now
+  FILETIME when{.dwLowDateTime = static_cast<DWORD>(ticks),
+                .dwHighDateTime = static_cast<DWORD>(ticks >> 32)};
+  ::SetThreadpoolTimer(timer_.get(), wait ? &when : nullptr, 0, 0);
+}
+
+}  // namespace
+
+std::unique_ptr<Server> make_server(Options options, Callbacks callbacks) {
+  return std::make_unique<Model>(std::move(options), std::move(callbacks));
+}
+
+Profile profile(const Options& options) {
+  return {.model = "iocp",
+          .ceiling = options.max_connections ? std::optional(options.max_connections) : std::nullopt,
+          .set_by = options.max_connections ? "--max-connections" : "memory",
+          .above = options.max_connections ? "close" : "wait",
+          .threads = "one a core, and the system's one that keeps time",
+          .takes_threads = true};
+}
+
+}  // namespace ladder

@@ -91,10 +91,10 @@ void close_connection(std::unique_ptr<Client>) {}  // ~Client sends a FIN: after
 void work(HANDLE port) {
   while (true) {
     DWORD bytes = 0;
-    ULONG_PTR key = 0;  // given in (9): could say whose packet it is, as the record does
-    OVERLAPPED* done = nullptr;
+    ULONG_PTR key = 0;           // given in (9): could say whose packet it is, as the record does
+    OVERLAPPED* done = nullptr;  // stays so for an exit packet
     const BOOL good = GetQueuedCompletionStatus(port, &bytes, &key, &done, INFINITE);  // (11), sleeps here
-    if (!done) return;                                                                 // an exit packet
+    if (!done) return;
     auto* const client = static_cast<Client*>(done);
     *done = {};  // as new, for the next operation
     if (!good || !serve(*client, bytes)) close_connection(std::unique_ptr<Client>(client));

@@ -16,7 +16,7 @@ namespace {
 constexpr std::string_view executables = "README, \"the servers\"";
 
 void stop(Server& server) {
-  server.process().send(Signal::terminate);
+  server.process().stop();
   expect_exit_in_order(server.process(), scaled(std::chrono::seconds(1)));
 }
 
@@ -217,12 +217,15 @@ TEST_CASE("LIFE-08 started with descriptors 0, 1 or 2 closed: no client gets the
          .catches = "a client that is descriptor 2, and is sent the log",
          .needs = Needs::ours},
         [](Scene& scene) {
+          if (scene.profile().platform == "windows")
+            throw NotApplicable("a socket of Windows' is a handle, and never becomes a standard stream");
           for (const std::vector<int>& closed : {std::vector{0}, std::vector{0, 1, 2}}) {
             Server& server = scene.start({.closed = closed});
             Peer peer = scene.connect(server);
             expect_echo(peer, "?");
-            for (const int socket : server.process().sockets())
-              expect(socket > 2, "no socket on descriptors 0 to 2", "one is " + std::to_string(socket));
+            for (const int standard : {0, 1, 2})
+              expect(!server.process().has_socket_at(standard), "no socket on descriptors 0 to 2",
+                     "one is " + std::to_string(standard));
             std::vector<Peer> others = exhaust_descriptors(scene, server);
             server.process().wait(scaled(milliseconds(100)));
             expect_silence({&peer, 1});

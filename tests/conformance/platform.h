@@ -36,11 +36,19 @@ struct Launch {
   std::vector<int> closed{};  ///< descriptors that the program finds closed
   Log log = Log::kept;        ///< its standard error
   bool announces = true;      ///< line() reads its standard output; else that goes with the log
+  bool gently = false;        ///< if we die it is interrupted; else it is killed
 };
 
+/// SIGTERM and SIGINT; Windows: Ctrl-Break and Ctrl-C.
 enum class Signal { terminate, interrupt };
 
-/// A program that we started, in a process group of its own; the destructor kills the group.
+struct WaysToStop {
+  std::vector<Signal> all{};  ///< those that reach the program; the first is the usual one
+  std::string missing{};      ///< which does not, and why
+};
+
+/// A program that we started, in a process group of its own; the destructor kills the group. Of a Windows
+/// program under Wine, what its wineserver does and holds for it is counted with it.
 class Process {
  public:
   explicit Process(const Launch&);  ///< throws std::system_error; a program that is not there ends with 127
@@ -54,7 +62,9 @@ class Process {
   std::optional<std::string> line(Duration patience);  ///< the next line of its standard output
   std::string output();                                ///< what else stands in its standard output
   std::string log() const;                             ///< its standard error so far
+  WaysToStop ways_to_stop() const;
   void send(Signal);
+  void stop() { send(ways_to_stop().all.front()); }  ///< asks for an orderly end, in the usual way
   void kill();
   void freeze();  ///< returns when all its threads stand still
   void thaw();
@@ -62,10 +72,14 @@ class Process {
   bool asleep() const;   ///< none of its threads runs, or would if a processor were free
   Duration cpu() const;  ///< processor time of all its threads, dead ones included
   std::size_t threads() const;
-  std::vector<int> descriptors() const;
-  std::vector<int> sockets() const;  ///< those of them that are sockets
-  void deny_descriptors();           ///< from now on it gets no new one (RLIMIT_NOFILE)
-  void allow_descriptors();          ///< as at the start
+  std::size_t descriptors() const;  ///< of a Windows program, its own and the wineserver's sockets
+  std::size_t sockets() const;      ///< those of them that are sockets
+  void note_share();                ///< it is at rest: from now on what it holds is not another program's
+  bool has_socket_at(int descriptor) const;
+  void deny_descriptors();   ///< from now on it gets no new one (RLIMIT_NOFILE)
+  void allow_descriptors();  ///< as at the start
+  /// Why it could not be asked to stop while it gets no descriptor; empty: it can.
+  std::string deaf_without_descriptors() const;
 
  private:
   int id_ = -1;
@@ -74,6 +88,8 @@ class Process {
   std::string unread_{};
   std::optional<Ended> ended_{};
   std::optional<std::uint64_t> usual_limit_{};
+  Process* wineserver_ = nullptr;  // of a Windows program: wine.h
+  std::size_t share_ = 0;          // of the wineserver's sockets
 };
 
 /// From now on this process and its children have a network of their own, a loopback interface. False: not

@@ -22,11 +22,13 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <system_error>
 #include <utility>
 
 #include "tests/conformance/platform.h"
+#include "tests/conformance/wine.h"
 
 namespace conformance {
 namespace {
@@ -64,7 +66,7 @@ void fill(int pipe_end) {
 /// In the child: what a program finds when a person starts it, whoever started us. No way back.
 [[noreturn]] void become(const Launch& launch, std::vector<char*> words, int out, int log) {
   setpgid(0, 0);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);  // no server outlives the suite
+  prctl(PR_SET_PDEATHSIG, launch.gently ? SIGINT : SIGKILL);  // no server outlives the suite
   for (const int signal : {SIGINT, SIGTERM, SIGPIPE, SIGHUP, SIGCHLD})
     std::signal(signal, SIG_DFL);
   sigset_t none;
@@ -92,6 +94,56 @@ fs::path directory(int process) {
   return "/proc/" + std::to_string(process);
 }
 
+/// In rising order.
+std::vector<int> open_descriptors(int process) {
+  std::vector<int> all;
+  std::error_code gone;
+  for (const auto& entry : fs::directory_iterator(directory(process) / "fd", gone))
+    all.push_back(std::stoi(entry.path().filename()));
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+/// Of a descriptor that is a socket: "socket:[4711]" → 4711.
+std::optional<std::uint64_t> socket_number(int process, int descriptor) {
+  std::error_code gone;
+  const std::string link = fs::read_symlink(directory(process) / "fd" / std::to_string(descriptor), gone);
+  constexpr std::string_view mark = "socket:[";
+  if (!link.starts_with(mark)) return {};
+  return std::stoull(link.substr(mark.size()));
+}
+
+/// The numbers of all sockets of the family AF_UNIX in this network.
+std::set<std::uint64_t> local_sockets() {
+  std::set<std::uint64_t> all;
+  std::istringstream lines(contents("/proc/thread-self/net/unix"));
+  std::string line;
+  std::getline(lines, line);  // the names of the columns
+  while (std::getline(lines, line)) {
+    std::istringstream fields(line);
+    std::string address, references, protocol, flags, type, state;
+    std::uint64_t number = 0;
+    fields >> address >> references >> protocol >> flags >> type >> state >> number;
+    all.insert(number);
+  }
+  return all;
+}
+
+std::size_t internet_sockets(int process) {
+  const std::vector<int> all = open_descriptors(process);
+  const std::set<std::uint64_t> local = local_sockets();
+  return std::ranges::count_if(all, [&](int descriptor) {
+    const auto number = socket_number(process, descriptor);
+    return number && !local.contains(*number);
+  });
+}
+
+/// What all programs under Wine that are at rest hold in the wineserver.
+std::size_t& all_shares() {
+  static std::size_t sum = 0;
+  return sum;
+}
+
 Ended ended_from(int status) {
   if (WIFSIGNALED(status)) return {.status = 0, .signal = WTERMSIG(status)};
   return {.status = WEXITSTATUS(status), .signal = 0};
@@ -106,6 +158,7 @@ std::string to_string(const Ended& ended) {
 }
 
 Process::Process(const Launch& launch) {
+  if (needs_wine(launch.words)) wineserver_ = &wineserver(launch.words);
   Pipe out, log;
   if (launch.log == Log::kept) {
     log_ = memfd_create("log", MFD_CLOEXEC);
@@ -139,12 +192,16 @@ Process::Process(Process&& other) noexcept
       log_(std::exchange(other.log_, -1)),
       unread_(std::move(other.unread_)),
       ended_(other.ended_),
-      usual_limit_(other.usual_limit_) {}
+      usual_limit_(std::exchange(other.usual_limit_, {})),
+      wineserver_(other.wineserver_),
+      share_(std::exchange(other.share_, 0)) {}
 
 Process::~Process() {
   if (id_ > 0) {
     ::kill(-id_, SIGKILL);  // and what it may have started
     if (!ended_) waitpid(id_, nullptr, 0);
+    if (wineserver_ && wineserver_->usual_limit_) wineserver_->allow_descriptors();  // it serves the next one
+    all_shares() -= std::exchange(share_, 0);
   }
   for (const int descriptor : {handle_, stdout_, log_})
     if (descriptor >= 0) close(descriptor);
@@ -157,6 +214,11 @@ std::optional<Ended> Process::wait(Duration patience) {
   if (poll(&end, 1, static_cast<int>(whole.count())) <= 0) return {};
   int status = 0;
   if (waitpid(id_, &status, 0) == id_) ended_ = ended_from(status);
+  // Its sockets are closed when the wineserver has heard of its end, and done what is to do.
+  const Time until = Clock::now() + std::chrono::seconds(1);
+  while (wineserver_ && !wineserver_->asleep() && Clock::now() < until)
+    wineserver_->wait(milliseconds(1));
+  all_shares() -= std::exchange(share_, 0);
   return ended_;
 }
 
@@ -166,6 +228,7 @@ std::optional<std::string> Process::line(Duration patience) {
     if (const std::size_t end = unread_.find('\n'); end != unread_.npos) {
       std::string line = unread_.substr(0, end);
       unread_.erase(0, end + 1);
+      if (line.ends_with('\r')) line.pop_back();  // a Windows program's
       return line;
     }
     pollfd input{stdout_, POLLIN, 0};
@@ -198,8 +261,13 @@ std::string Process::log() const {
   return text;
 }
 
+WaysToStop Process::ways_to_stop() const {
+  if (!wineserver_) return {{Signal::terminate, Signal::interrupt}, {}};
+  return {{Signal::interrupt}, "asked by Ctrl-C; Linux cannot ask a program under Wine by Ctrl-Break"};
+}
+
 void Process::send(Signal signal) {
-  if (running()) ::kill(id_, signal == Signal::terminate ? SIGTERM : SIGINT);
+  if (running()) ::kill(id_, signal == Signal::terminate ? SIGTERM : SIGINT);  // Wine: SIGINT is Ctrl-C
 }
 
 void Process::kill() {
@@ -213,9 +281,11 @@ void Process::freeze() {
   ::kill(-id_, SIGSTOP);  // the whole group: some servers are made of several processes
   int status = 0;
   if (waitpid(id_, &status, WUNTRACED) == id_ && !WIFSTOPPED(status)) ended_ = ended_from(status);
+  if (wineserver_) wineserver_->freeze();  // an accept or a receive under way is its work
 }
 
 void Process::thaw() {
+  if (wineserver_) wineserver_->thaw();
   if (running()) ::kill(-id_, SIGCONT);
 }
 
@@ -223,10 +293,12 @@ Duration Process::cpu() const {
   clockid_t clock{};
   timespec time{};
   if (clock_getcpuclockid(id_, &clock) != 0 || clock_gettime(clock, &time) != 0) return {};
-  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  const Duration own = std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  return wineserver_ ? own + wineserver_->cpu() : own;
 }
 
 bool Process::asleep() const {
+  if (wineserver_ && !wineserver_->asleep()) return false;
   std::error_code gone;
   const fs::directory_iterator tasks(directory(id_) / "task", gone);
   return std::all_of(begin(tasks), end(tasks), [](const fs::directory_entry& task) {
@@ -242,36 +314,47 @@ std::size_t Process::threads() const {
   return static_cast<std::size_t>(std::distance(begin(tasks), end(tasks)));
 }
 
-std::vector<int> Process::descriptors() const {
-  std::vector<int> all;
-  std::error_code gone;
-  for (const auto& entry : fs::directory_iterator(directory(id_) / "fd", gone))
-    all.push_back(std::stoi(entry.path().filename()));
-  std::sort(all.begin(), all.end());
-  return all;
+std::size_t Process::descriptors() const {
+  const std::size_t own = open_descriptors(id_).size();
+  // Of a socket a Windows program may hold a copy, from its first use of it on.
+  return wineserver_ ? own - internet_sockets(id_) + sockets() : own;
 }
 
-std::vector<int> Process::sockets() const {
-  std::vector<int> all = descriptors();
-  std::erase_if(all, [this](int descriptor) {
-    std::error_code gone;
-    const fs::path link = directory(id_) / "fd" / std::to_string(descriptor);
-    return !fs::read_symlink(link, gone).string().starts_with("socket:");
-  });
-  return all;
+std::size_t Process::sockets() const {
+  // The wineserver does not tell whose a socket is: what is more than the others' shares is this one's.
+  if (wineserver_) return internet_sockets(wineserver_->id()) - (all_shares() - share_);
+  const std::vector<int> all = open_descriptors(id_);
+  return std::ranges::count_if(all, [this](int descriptor) { return has_socket_at(descriptor); });
+}
+
+void Process::note_share() {
+  if (!wineserver_) return;
+  const std::size_t now = sockets();
+  all_shares() += now - share_;
+  share_ = now;
+}
+
+bool Process::has_socket_at(int descriptor) const {
+  return socket_number(id_, descriptor).has_value();
+}
+
+std::string Process::deaf_without_descriptors() const {
+  return wineserver_ ? "Wine needs descriptors to hand it a Ctrl-C" : "";
 }
 
 void Process::deny_descriptors() {
+  if (wineserver_) return wineserver_->deny_descriptors();
   rlimit limit{};
   if (prlimit(id_, RLIMIT_NOFILE, nullptr, &limit) != 0) fail("prlimit");
   if (!usual_limit_) usual_limit_ = limit.rlim_cur;
   limit.rlim_cur = 0;  // the lowest number that is free
-  for (const int used : descriptors())
+  for (const int used : open_descriptors(id_))
     if (static_cast<rlim_t>(used) == limit.rlim_cur) ++limit.rlim_cur;
   if (prlimit(id_, RLIMIT_NOFILE, &limit, nullptr) != 0) fail("prlimit");
 }
 
 void Process::allow_descriptors() {
+  if (wineserver_) return wineserver_->allow_descriptors();
   rlimit limit{};
   if (!usual_limit_ || prlimit(id_, RLIMIT_NOFILE, nullptr, &limit) != 0) fail("prlimit");
   limit.rlim_cur = *usual_limit_;

@@ -29,8 +29,13 @@ StartOptions cold(std::vector<std::string> options = {}) {
   return {.options = std::move(options), .warm = false};
 }
 
-void stop(Server& server, Signal signal = Signal::terminate) {
-  server.process().send(signal);
+void stop(Server& server) {
+  server.process().stop();
+  expect_exit_in_order(server.process(), a_second());
+}
+
+void stop_by(Signal way, Server& server) {
+  server.process().send(way);
   expect_exit_in_order(server.process(), a_second());
 }
 
@@ -43,18 +48,22 @@ void expect_refusal_at_once(Scene& scene, Server& server) {
 }
 
 TEST_CASE("STOP-01 each way to stop, idle: exit 0 within a second") {
-  judge({.requirement = "SIGTERM and SIGINT end a server that nobody uses, in order and soon",
+  judge({.requirement = "SIGTERM and SIGINT (Windows: Ctrl-Break and Ctrl-C) end a server that nobody uses, "
+                        "in order and soon",
          .source = stop_contract,
          .catches = "a sleep that the signal does not end; a handler that is installed after READY",
          .needs = Needs::stop},
         [](Scene& scene) {
-          std::vector<Signal> ways{Signal::terminate};
-          if (scene.subject().ours()) ways.push_back(Signal::interrupt);
-          for (const Signal way : ways) {
-            stop(scene.start(cold()), way);
+          Server& first = scene.start(cold());
+          WaysToStop ways = first.process().ways_to_stop();
+          if (!scene.subject().ours()) ways.all.resize(1);
+          scene.note(ways.missing);
+          stop(first);
+          for (const Signal way : ways.all) {
+            stop_by(way, scene.start(cold()));
             Server& used = scene.start(cold());
             expect_next_client_served(used.target(), used.service());
-            stop(used, way);
+            stop_by(way, used);
           }
         });
 }
@@ -72,7 +81,7 @@ TEST_CASE("STOP-02 with 50 idle connections: a FIN for each") {
           for (Peer& peer : served)
             expect_echo(peer, "?");
           const ExpectNoReset no_reset(scene);
-          server.process().send(Signal::terminate);
+          server.process().stop();
           for (Peer& peer : served)
             expect_fin(peer);
           for (Peer& peer : waiting)
@@ -102,7 +111,7 @@ TEST_CASE("STOP-03 what is in flight completes") {
           const std::size_t sent = stick(peer);
           auto frozen = server.freeze();
           const std::size_t taken = taken_by(server, peer, sent);
-          server.process().send(Signal::terminate);
+          server.process().stop();
           frozen.thaw();
           const std::string reply = expect_rest_and_fin(peer);
           expect(content.starts_with(reply), "the bytes that were sent", "others");
@@ -123,7 +132,7 @@ TEST_CASE("STOP-04 new connects are refused at once") {
           Server& server = scene.start(cold());
           Peer peer = scene.connect(server, small_window);
           stick(peer);
-          server.process().send(Signal::terminate);
+          server.process().stop();
           expect_refusal_at_once(scene, server);
           if (scene.subject().ours())
             expect(server.running(), "a drain that still waits", "the server is gone");
@@ -143,7 +152,7 @@ TEST_CASE("STOP-05 a stuck peer: exits at the deadline") {
           Peer peer = scene.connect(server, small_window);
           stick(peer);
           const Time asked = Clock::now();
-          server.process().send(Signal::terminate);
+          server.process().stop();
           expect_exit_in_order(server.process(), milliseconds(500) + a_second());
           const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - asked);
           expect(took >= milliseconds(480), "a wait until the deadline, 500 ms",
@@ -161,10 +170,10 @@ TEST_CASE("STOP-06 a second signal: at once") {
           Server& server = scene.start(cold({"--drain-timeout", "60000"}));
           Peer peer = scene.connect(server, small_window);
           stick(peer);
-          server.process().send(Signal::terminate);
+          server.process().stop();
           expect_refusal_at_once(scene, server);
           expect(server.running(), "a drain that still waits", "the server is gone");
-          server.process().send(Signal::terminate);
+          server.process().stop();
           expect(server.process().wait(a_second()).has_value(), "an end within a second", "it still runs");
           scene.own()
               .clear();  // a sanitizer may complain of threads that it left behind: it had no time for them
@@ -178,7 +187,7 @@ void stop_in_a_connect_storm(Scene& scene) {
   storm.reserve(most);
   while (storm.size() < before)
     storm.push_back(scene.dial(server.target()));
-  server.process().send(Signal::terminate);
+  server.process().stop();
   const Time until = Clock::now() + a_second();
   while (storm.size() < most && Clock::now() < until && !storm.back().refused(Duration::zero()))
     storm.push_back(scene.dial(server.target()));
@@ -188,6 +197,8 @@ void stop_in_a_connect_storm(Scene& scene) {
 
 void stop_out_of_descriptors(Scene& scene) {
   Server& server = scene.start();
+  if (const std::string why = server.process().deaf_without_descriptors(); !why.empty())
+    return scene.note("not stopped while out of descriptors: " + why);
   const std::vector<Peer> waiting = exhaust_descriptors(scene, server);
   server.process().wait(scaled(milliseconds(100)));  // it fails to accept, and goes on trying
   expect(server.running(), "a server that lives without descriptors", "it is gone");
@@ -199,7 +210,7 @@ void stop_under_backpressure(Scene& scene) {
   std::vector<Peer> peers = scene.connect_many(4, server);
   for (Peer& peer : peers)
     stick(peer);
-  server.process().send(Signal::terminate);
+  server.process().stop();
   expect_exit_in_order(server.process(), milliseconds(300) + a_second());
 }
 
@@ -230,7 +241,7 @@ TEST_CASE("STOP-08 100 starts and stops") {
             }
             Peer peer = scene.connect(server);
             expect_echo(peer, "?");
-            server.process().send(Signal::terminate);
+            server.process().stop();
             expect_fin(peer);
             peer.close();
             expect_exit_in_order(server.process(), a_second());

@@ -141,6 +141,7 @@ void Server::warm_up() {
     if (now != seen || !process_->asleep()) since = Clock::now();
     seen = now;
   }
+  process_->note_share();
   baseline_ = seen;
 }
 
@@ -233,6 +234,7 @@ void Subject::ask_profile() {
         "{port} where its command takes the port");
   ours_ = true;
   profile_.model = json_value(profile, "model");
+  profile_.platform = json_value(profile, "platform");
   if (const std::string number = json_value(profile, "clients_at_once"); number != "null" && !number.empty())
     profile_.clients_at_once = std::stoul(number);
 }

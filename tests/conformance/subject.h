@@ -16,6 +16,7 @@ namespace conformance {
 /// What a server of ours says of itself by --describe. A foreign one is taken to serve all at once.
 struct Profile {
   std::string model = "foreign";
+  std::string platform{};  ///< "linux" or "windows": what it was built for
   std::optional<std::size_t> clients_at_once{};
 };
 
@@ -75,7 +76,7 @@ class Server {
     std::size_t descriptors = 0, threads = 0;
     bool operator==(const Holdings&) const = default;
   };
-  Holdings holdings() const { return {process_->descriptors().size(), process_->threads()}; }
+  Holdings holdings() const { return {process_->descriptors(), process_->threads()}; }
   bool returned_to_baseline() const;
   void expect_holdings_returned();
   void expect_rest();

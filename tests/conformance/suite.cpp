@@ -85,7 +85,7 @@ void end_own(Scene& scene) {
     if (server->running() && server->has_process()) {
       server->expect_unharmed();
       if (ends_in_order()) {
-        server->process().send(Signal::terminate);
+        server->process().stop();
         expect_exit_in_order(server->process(), scaled(std::chrono::seconds(1)));
       }
     }
@@ -221,7 +221,7 @@ void end_servers() {
     if (!server || !server->has_process()) continue;
     try {
       if (ends_in_order()) {
-        server->process().send(Signal::terminate);
+        server->process().stop();
         expect_exit_in_order(server->process(), scaled(std::chrono::seconds(1)));
       }
       server->expect_no_sanitizer_report();

@@ -1,0 +1,115 @@
+#include "tests/conformance/wine.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <stdexcept>
+#include <system_error>
+
+namespace conformance {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_whole(const fs::path& prefix) {
+  return fs::exists(prefix / "system.reg");  // what Wine writes last
+}
+
+/// Where Wine keeps its Windows for this command: what the environment says, or cmake/wine.sh's.
+std::optional<fs::path> usual_prefix(const std::string& program) {
+  if (const char* const named = std::getenv("WINEPREFIX")) return named;
+  const fs::path built = fs::path(program).parent_path() / ".." / "build" / "wine";
+  if (is_whole(built)) return fs::canonical(built);
+  return {};
+}
+
+/// A prefix of our own, for as long as we run. Which wineserver serves a program goes by the prefix: a new
+/// one gets a new one, and whatever runs in the usual prefix is left alone. A copy of the registry and
+/// symbolic links to the rest will do; without a usual prefix Wine fills the empty one, which takes it ten
+/// seconds.
+class Prefix {
+ public:
+  explicit Prefix(const std::optional<fs::path>& usual) {
+    std::string name = fs::temp_directory_path() / "conformance-wine-XXXXXX";
+    if (!mkdtemp(name.data())) throw std::system_error(errno, std::system_category(), name);
+    path_ = name;
+    if (!usual || !is_whole(*usual)) return;
+    for (const char* const file : {"system.reg", "user.reg", "userdef.reg", ".update-timestamp"})
+      fs::copy(*usual / file, path_ / file);
+    for (const char* const folder : {"drive_c", "dosdevices"})
+      fs::create_directory_symlink(fs::canonical(*usual / folder), path_ / folder);
+  }
+  Prefix(const Prefix&) = delete;
+  Prefix& operator=(const Prefix&) = delete;
+  ~Prefix() {
+    std::error_code left_behind;
+    remove_server_folder(left_behind);
+    fs::remove_all(path_, left_behind);  // follows no link
+  }
+  const fs::path& path() const { return path_; }
+
+ private:
+  /// Debian's Wine makes a folder for each wineserver, writes its name into the prefix, and leaves it there.
+  void remove_server_folder(std::error_code& left_behind) const {
+    std::string name;
+    if (std::ifstream(path_ / "wineserver") >> name && name.starts_with("wine-") &&
+        fs::path(name).filename() == name)
+      fs::remove_all(fs::path("/tmp") / name, left_behind);
+  }
+
+  fs::path path_;
+};
+
+class Wine {
+ public:
+  explicit Wine(const std::string& program) : prefix_(usual_prefix(program)) {
+    setenv("WINEPREFIX", prefix_.path().c_str(), 1);
+    setenv("WINEDEBUG", "-all", 0);
+    // -p: it stays when the last program has gone, and so do Windows' own processes: what it holds is
+    // steady. Killed, it would leave those behind.
+    server_.emplace(Launch{.words = {"wineserver", "-f", "-p"}, .announces = false, .gently = true});
+    while (!answers()) {
+      if (server_->wait(milliseconds(5))) throw std::runtime_error("no wineserver: " + server_->log());
+    }
+    boot();
+  }
+  Wine(const Wine&) = delete;
+  Wine& operator=(const Wine&) = delete;
+  ~Wine() {
+    server_->send(Signal::interrupt);  // it ends all that still runs in the prefix, then itself
+    server_->wait(std::chrono::seconds(5));
+  }
+  Process& server() { return *server_; }
+
+ private:
+  static bool answers() {
+    Process asked({.words = {"wineserver", "-k0"}, .announces = false});  // signal 0, to whom it may concern
+    const auto ended = asked.wait(std::chrono::seconds(5));
+    return ended && ended->in_order();
+  }
+
+  /// Windows' own processes start with the first program: before one that is judged.
+  static void boot() {
+    Process first({.words = {"wine", "wineboot"}, .announces = false});
+    const auto ended = first.wait(std::chrono::seconds(120));  // in an empty prefix, on a slow machine
+    if (!ended || !ended->in_order()) throw std::runtime_error("Wine does not start: " + first.log());
+  }
+
+  Prefix prefix_;
+  std::optional<Process> server_{};
+};
+
+}  // namespace
+
+bool needs_wine(const std::vector<std::string>& command) {
+  return std::ranges::any_of(command, [](const std::string& word) { return word.ends_with(".exe"); });
+}
+
+Process& wineserver(const std::vector<std::string>& command) {
+  static Wine the_only(command.front());
+  return the_only.server();
+}
+
+}  // namespace conformance

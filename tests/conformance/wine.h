@@ -1,0 +1,18 @@
+// Windows programs on Linux: Wine runs each as a process of Linux's own, but their sockets are made, held and
+// accepted by the wineserver. The suite has one of its own, which has seen no other network than this one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/conformance/platform.h"
+
+namespace conformance {
+
+bool needs_wine(const std::vector<std::string>& command);  ///< one of its words names a Windows program
+
+/// The wineserver of all commands that need one, started for the first. Throws std::runtime_error where Wine
+/// does not start.
+Process& wineserver(const std::vector<std::string>& command);
+
+}  // namespace conformance

@@ -6,7 +6,7 @@
 //   worker N ──┘                                   ├── WSASend, at most one a connection
 //                                                  └── packets of our own: PostQueuedCompletionStatus
 //
-// A thread sleeps in one place: GetQueuedCompletionStatusEx, in work().
+// A worker sleeps in one place: GetQueuedCompletionStatusEx, in work(). One more thread keeps the time, in keep().
 #include <winsock2.h>
 #include <ws2tcpip.h>
 //
@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <condition_variable>
 #include <thread>
 
 #include "common/core.h"
@@ -33,8 +34,7 @@ constexpr std::uint32_t written = 2;   // the send is done
 
 // The completion key of a connection is its id; of other packets one that no connection has.
 constexpr ULONG_PTR listener_key = 0;
-constexpr ULONG_PTR timer_key = 1;
-constexpr ULONG_PTR exit_key = 2;
+constexpr ULONG_PTR exit_key = 1;
 
 /// The record of one operation. From its start until its packet has been handled it is the system's, and so are the
 /// bytes that it sends: nothing of them is freed or used again before.
@@ -58,13 +58,6 @@ struct Operations {  // one connection's
 
 struct CloseTheHandle {
   void operator()(HANDLE handle) const { ::CloseHandle(handle); }
-};
-struct CloseTheTimer {
-  void operator()(TP_TIMER* timer) const {
-    ::SetThreadpoolTimer(timer, nullptr, 0, 0);
-    ::WaitForThreadpoolTimerCallbacks(timer, TRUE);
-    ::CloseThreadpoolTimer(timer);
-  }
 };
 
 unsigned workers(const Options& options) {
@@ -95,7 +88,7 @@ class Model final : public Core {
   void serve(ConnectionId, std::uint32_t events);
   void go_on(Seat&, std::uint32_t events);
   void work();
-  void expire();
+  void keep();
 
   std::error_code arm(Seat&);
   void post_accept(Accept&);
@@ -108,13 +101,12 @@ class Model final : public Core {
   void earlier_deadline() override;
 
   std::unique_ptr<void, CloseTheHandle> port_;
-  std::unique_ptr<TP_TIMER, CloseTheTimer> timer_;  // the system's pool calls it, and it posts a packet
-  std::mutex timers_;                               // who sets it knows the earliest deadline
   LPFN_ACCEPTEX accept_ex_ = nullptr;
   LPFN_GETACCEPTEXSOCKADDRS addresses_of_ = nullptr;
   Slots<Operations> operations_;  // Seat::armed is the place in here
   std::array<Accept, accepts_ahead> accepts_{};
-  std::mutex resting_mutex_;
+  std::mutex mutex_;  // of what the keeper is told
+  std::condition_variable told_;
   std::vector<Accept*> resting_;  // could not be posted; they wait for a pause to pass
 };
 
@@ -128,16 +120,12 @@ void get_extension(os::Handle socket, GUID id, Function& function) {
 
 Model::Model(Options o, Callbacks callbacks)
     : Core(std::move(o), std::move(callbacks), os::Mode::non_blocking),
-      port_(::CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, workers(options()))),
-      timer_(::CreateThreadpoolTimer(
-          [](TP_CALLBACK_INSTANCE*, void* model, TP_TIMER*) { static_cast<Model*>(model)->post(timer_key); },
-          this, nullptr)) {
-  if (!port_ || !timer_) fail("CreateIoCompletionPort or CreateThreadpoolTimer");
+      port_(::CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, workers(options()))) {
+  if (!port_) fail("CreateIoCompletionPort");
   const auto handle = reinterpret_cast<HANDLE>(listener().handle());
   if (!::CreateIoCompletionPort(handle, port_.get(), listener_key, 0)) fail("CreateIoCompletionPort");
   get_extension(listener().handle(), WSAID_ACCEPTEX, accept_ex_);
   get_extension(listener().handle(), WSAID_GETACCEPTEXSOCKADDRS, addresses_of_);
-  resting_.reserve(accepts_ahead);
 }
 
 /// An accept is done. Whatever became of it concerns one connection, never the listener.
@@ -244,8 +232,6 @@ void Model::work() {
         accept_client(static_cast<Accept&>(*operation));
       } else if (operation) {
         serve({key}, operation->event);
-      } else if (key == timer_key) {
-        expire();
       } else if (key == exit_key) {
         post(exit_key);  // one for all: each worker passes it on
       } else {
@@ -255,24 +241,30 @@ void Model::work() {
   }
 }
 
-void Model::expire() {
-  for (const ConnectionId id : expired(Clock::now())) {
-    if (id != listener_id) {
-      serve(id, alarm_event);
-      continue;
+/// Keeps the time. Not as the port's timeout: who sleeps there would not learn of a deadline that came later and is
+/// earlier.
+void Model::keep() {
+  std::unique_lock lock(mutex_);
+  while (!finished()) {
+    const auto wait = until_deadline();
+    wait ? void(told_.wait_for(lock, *wait)) : told_.wait(lock);  // sleeps here
+    std::vector<Accept*> rested;
+    for (const ConnectionId id : expired(Clock::now())) {
+      if (id == listener_id)
+        rested.swap(resting_);
+      else
+        ring(id);
     }
-    std::unique_lock lock(resting_mutex_);
-    const std::vector<Accept*> resting(resting_);
-    resting_.clear();
     lock.unlock();
-    for (Accept* accept : resting)
+    for (Accept* accept : rested)
       post_accept(*accept);
+    lock.lock();
   }
-  earlier_deadline();
 }
 
 void Model::run() {
   const Running running(*this);
+  const std::jthread keeper([this] { keep(); });
   for (Accept& accept : accepts_)
     post_accept(accept);
   std::vector<std::jthread> pool;
@@ -325,7 +317,7 @@ void Model::post_accept(Accept& accept) {
   accept.arrival.reset();
   if (!error) return;  // a stop
   {
-    const std::lock_guard lock(resting_mutex_);
+    const std::lock_guard lock(mutex_);
     resting_.push_back(&accept);
   }
   pause_accepting({.error = error}, Clock::now());
@@ -366,19 +358,15 @@ void Model::post(ULONG_PTR key) {
 }
 
 void Model::wake() {
-  // Of a stop the accepts tell, which it cancels. That no connection is left must reach every worker.
-  if (finished()) post(exit_key);
+  // Of a stop the accepts tell, which it cancels. That no connection is left must reach every thread.
+  if (!finished()) return;
+  post(exit_key);
+  earlier_deadline();
 }
 
-/// Not as the port's timeout: who sleeps would not learn of a deadline that came later and is earlier.
 void Model::earlier_deadline() {
-  const std::lock_guard lock(timers_);
-  const auto wait = until_deadline();
-  const std::int64_t ticks =
-      wait ? -10'000 * std::max<std::int64_t>(wait->count(), 1) : 0;  // of 100 ns from now
-  FILETIME when{.dwLowDateTime = static_cast<DWORD>(ticks),
-                .dwHighDateTime = static_cast<DWORD>(ticks >> 32)};
-  ::SetThreadpoolTimer(timer_.get(), wait ? &when : nullptr, 0, 0);
+  const std::lock_guard lock(mutex_);
+  told_.notify_all();
 }
 
 }  // namespace
@@ -392,7 +380,7 @@ Profile profile(const Options& options) {
           .ceiling = options.max_connections ? std::optional(options.max_connections) : std::nullopt,
           .set_by = options.max_connections ? "--max-connections" : "memory",
           .above = options.max_connections ? "close" : "wait",
-          .threads = "one a core, and the system's one that keeps time",
+          .threads = "one a core, and one that keeps time",
           .takes_threads = true};
 }
 

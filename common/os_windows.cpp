@@ -249,7 +249,13 @@ Result finish(Handle socket, OVERLAPPED& operation) {
 
 Result receive(Handle socket, std::span<std::byte> into) {
   const int size = static_cast<int>(std::min(into.size(), most_at_once));
-  return to_result(::recv(socket, reinterpret_cast<char*>(into.data()), size, 0));
+  const Result result = to_result(::recv(socket, reinterpret_cast<char*>(into.data()), size, 0));
+  if (result.bytes > 0 || result.error || result.would_block) return result;
+  // Wine only: where something else has been told of a reset first, recv makes an orderly end of it.
+  WSAPOLLFD watch{.fd = socket, .events = POLLRDNORM, .revents = 0};
+  if (::WSAPoll(&watch, 1, 0) == 1 && (watch.revents & POLLERR) != 0)
+    return {.error = to_error(WSAECONNRESET)};
+  return result;
 }
 
 Result send(Handle socket, Bytes bytes) {

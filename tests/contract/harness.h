@@ -3,15 +3,11 @@
 #pragma once
 
 #include <doctest/doctest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstring>
 #include <exception>
 #include <functional>
 #include <map>
@@ -24,6 +20,7 @@
 
 #include "common/os.h"
 #include "common/server.h"
+#include "tests/contract/platform.h"
 
 namespace ladder::contract {
 
@@ -128,37 +125,18 @@ enum class End : std::uint8_t { none, fin, reset, silence };
 /// A plain blocking socket. No call lasts longer than `patience`.
 class Client {
  public:
-  explicit Client(bool v6 = false)
-      : socket_(::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    REQUIRE(static_cast<bool>(socket_));
-    give_up_after(patience);
-  }
+  explicit Client(bool v6 = false) : socket_(new_socket(v6)) { give_up_after(patience); }
   explicit Client(const Endpoint& server) : Client(server.v6) { REQUIRE(connect(server)); }
   /// One whose window is small: what it does not read soon waits in the server.
   static Client narrow(const Endpoint& server, int window = 4096) {
     Client client(server.v6);
-    ::setsockopt(client.socket_.get(), SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
+    set_receive_buffer(client.socket_, window);
     REQUIRE(client.connect(server));
     return client;
   }
 
   bool connect(const Endpoint& to) {
-    sockaddr_storage storage{};
-    socklen_t size = sizeof(sockaddr_in);
-    if (to.v6) {
-      sockaddr_in6 v6{};
-      v6.sin6_family = AF_INET6;
-      v6.sin6_port = htons(to.port);
-      std::memcpy(&v6.sin6_addr, to.address.data(), 16);
-      std::memcpy(&storage, &v6, size = sizeof v6);
-    } else {
-      sockaddr_in v4{};
-      v4.sin_family = AF_INET;
-      v4.sin_port = htons(to.port);
-      std::memcpy(&v4.sin_addr, to.address.data(), 4);
-      std::memcpy(&storage, &v4, size);
-    }
-    if (::connect(socket_.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0) return false;
+    if (!contract::connect(socket_, to)) return false;
     local_ = os::local_endpoint(socket_.get());
     return true;
   }
@@ -170,7 +148,7 @@ class Client {
     std::size_t count = 0;
     while (!text.empty()) {
       const os::Result result = os::send(socket_.get(), bytes_of(text));
-      if (result.error) std::atomic_ref<bool>{refused_}.store(true);
+      if (result.error && !gave_up(result)) std::atomic_ref<bool>{refused_}.store(true);
       if (result.error || result.would_block) break;
       text.remove_prefix(result.bytes);
       count += result.bytes;
@@ -200,8 +178,8 @@ class Client {
       const os::Result result =
           os::receive(socket_.get(), std::as_writable_bytes(std::span(text)).subspan(filled));
       if (result.bytes == 0) {
-        const bool reset = result.error || std::atomic_ref<bool>{refused_}.load();
-        end_ = reset ? End::reset : result.would_block ? End::silence : End::fin;
+        const bool reset = (result.error && !gave_up(result)) || std::atomic_ref<bool>{refused_}.load();
+        end_ = reset ? End::reset : gave_up(result) ? End::silence : End::fin;
         break;
       }
       filled += result.bytes;
@@ -227,7 +205,7 @@ class Client {
     std::byte byte{};
     const os::Result result = os::receive(socket_.get(), {&byte, 1});
     give_up_after(patience);
-    return result.would_block;
+    return gave_up(result);
   }
 
   void finish() { os::finish_sending(socket_.get()); }
@@ -238,11 +216,10 @@ class Client {
   }
 
  private:
-  void give_up_after(Milliseconds limit) {
-    const timeval time{.tv_sec = limit.count() / 1000, .tv_usec = limit.count() % 1000 * 1000};
-    REQUIRE(::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time) == 0);
-    REQUIRE(::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time) == 0);
+  static bool gave_up(const os::Result& result) {
+    return result.would_block || result.error == std::errc::timed_out;  // as POSIX and as Windows say it
   }
+  void give_up_after(Milliseconds limit) { contract::give_up_after(socket_, limit); }
 
   static constexpr std::size_t most_stuffed = 256 * 1024 * 1024;  // no two systems hold that much
 

@@ -1,7 +1,5 @@
 // How much of the heap is in use: the global operator new, counted. In a file of its own, so that no compiler
 // sees through it where it is called.
-#include <malloc.h>
-
 #include <cstdlib>
 #include <new>
 
@@ -18,12 +16,12 @@ long ladder::contract::heap_in_use() {
 void* operator new(std::size_t size) {
   void* const memory = std::malloc(size);  // NOLINT: this is where new gets it from
   if (!memory) throw std::bad_alloc();
-  in_use += static_cast<long>(::malloc_usable_size(memory));
+  in_use += static_cast<long>(ladder::contract::usable_size(memory));
   return memory;
 }
 
 void operator delete(void* memory) noexcept {
-  if (memory) in_use -= static_cast<long>(::malloc_usable_size(memory));
+  if (memory) in_use -= static_cast<long>(ladder::contract::usable_size(memory));
   std::free(memory);  // NOLINT
 }
 

@@ -1,10 +1,5 @@
 // The contract, points 10 to 13, and what its words mean: stop, exceptions, idle memory, limits, time,
 // counts.
-#include <sys/resource.h>
-#include <unistd.h>
-
-#include <ctime>
-#include <filesystem>
 #include <stdexcept>
 
 #include "tests/contract/harness.h"
@@ -239,10 +234,6 @@ TEST_CASE("contract 10: a callback that does not return holds up the stop") {
 }
 
 TEST_CASE("contract 10: stop joins every thread") {
-  const auto threads = [] {
-    using std::filesystem::directory_iterator;
-    return std::distance(directory_iterator("/proc/self/task"), directory_iterator());
-  };
   const auto before = threads();
   {
     Crowd crowd(3, big_reply());
@@ -356,33 +347,8 @@ TEST_CASE("contract 12: a connection that waits holds no buffer on the heap") {
 
 // ---- 13: limits
 
-namespace {
-
-/// From now on no descriptor can be had beyond those that are open, until it goes.
-class NoMoreDescriptors {
- public:
-  NoMoreDescriptors() {
-    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
-    const os::Descriptor next(::dup(STDERR_FILENO));  // the lowest that is free
-    rlimit now = before_;
-    now.rlim_cur = static_cast<rlim_t>(next.get());
-    REQUIRE(::setrlimit(RLIMIT_NOFILE, &now) == 0);
-  }
-  ~NoMoreDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-  NoMoreDescriptors(const NoMoreDescriptors&) = delete;
-  NoMoreDescriptors& operator=(const NoMoreDescriptors&) = delete;
-
- private:
-  rlimit before_{};
-};
-
-Milliseconds cpu_time() {
-  return Milliseconds{std::clock() * 1000 / CLOCKS_PER_SEC};
-}
-
-}  // namespace
-
 TEST_CASE("contract 13: out of descriptors, those who are here are served and newcomers wait their turn") {
+  if (!NoMoreDescriptors::possible()) return;
   Running server(echo());
   Client here(server.where());
   std::array<Client, 3> newcomers;  // their own descriptors
@@ -415,6 +381,7 @@ TEST_CASE("contract 13: out of descriptors, those who are here are served and ne
 }
 
 TEST_CASE("contract 13: out of descriptors, a stop still works") {
+  if (!NoMoreDescriptors::possible()) return;
   for (int round = 0; round < 3; ++round) {
     Running server(big_reply());
     Client client = stuck_client(server);
@@ -462,17 +429,19 @@ TEST_CASE("contract 13: above max_connections newcomers are closed at once, and 
 }
 
 TEST_CASE("contract 13: descriptors beyond 1024: select closes the newcomer, the others serve it") {
-  rlimit most{};
-  REQUIRE(::getrlimit(RLIMIT_NOFILE, &most) == 0);
-  REQUIRE(most.rlim_cur >= 1200);
   Running server(echo());
+  bool refused = false;
   if (!one_at_a_time()) {
     std::vector<os::Descriptor> many;
-    while (many.empty() || os::fits_select(many.back().get(), 0))
-      many.emplace_back(::dup(STDERR_FILENO));
+    while (many.size() < 1024) {
+      many.push_back(place_holder());
+      REQUIRE(static_cast<bool>(many.back()));
+    }
+    refused =
+        profile(Options{}).model == "select" && !os::fits_select(many.back().get(), 0);  // not on Windows
     Client client(server.where());
     client.send("x");
-    if (profile(Options{}).model == "select")
+    if (refused)
       CHECK(client.end() != End::silence);
     else
       CHECK(client.receive(1) == "x");
@@ -480,7 +449,7 @@ TEST_CASE("contract 13: descriptors beyond 1024: select closes the newcomer, the
   Client client(server.where());
   CHECK(client.send("x"));
   CHECK(client.receive(1) == "x");
-  CHECK(server->stats().refused == (profile(Options{}).model == "select" ? 1u : 0u));
+  CHECK(server->stats().refused == (refused ? 1u : 0u));
 }
 
 // ---- what the words mean: time

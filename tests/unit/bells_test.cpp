@@ -2,10 +2,11 @@
 #include "common/bells.h"
 
 #include <doctest/doctest.h>
-#include <poll.h>
 
 #include <thread>
 #include <vector>
+
+#include "common/os_select.h"
 
 using namespace ladder;
 
@@ -13,9 +14,12 @@ namespace {
 
 using Ids = std::vector<ConnectionId>;
 
-bool heard(const Bells& bells) {
-  pollfd watch{.fd = bells.handle(), .events = POLLIN, .revents = 0};
-  return ::poll(&watch, 1, 0) == 1;
+bool heard(const Bells& bells, Milliseconds patience = Milliseconds{0}) {
+  fd_set readers;
+  FD_ZERO(&readers);
+  FD_SET(bells.handle(), &readers);
+  timeval at_most = os::to_timeval(patience);
+  return ::select(static_cast<int>(bells.handle() + 1), &readers, nullptr, nullptr, &at_most) == 1;
 }
 
 }  // namespace
@@ -60,8 +64,7 @@ TEST_CASE("bells: of many threads' rings none is missed by one who sleeps until 
   };
   const std::jthread one(ring, 1), two(ring, 1 + each), three(ring, 1 + 2 * each);
   for (std::size_t left = 3 * each; left > 0;) {
-    pollfd watch{.fd = bells.handle(), .events = POLLIN, .revents = 0};
-    REQUIRE(::poll(&watch, 1, 10'000) == 1);
+    REQUIRE(heard(bells, std::chrono::seconds{10}));
     for (const ConnectionId id : bells.take()) {
       ++came[id.value];
       --left;

@@ -15,6 +15,8 @@ void set_receive_buffer(const os::Descriptor&, int bytes);
 /// From now on a send or a receive that sleeps for so long ends with would_block.
 void give_up_after(const os::Descriptor&, Milliseconds);
 
+bool under_wine();  ///< and not Windows itself
+
 std::size_t usable_size(void* memory);  ///< of what malloc gave
 std::size_t threads();                  ///< of this process
 Milliseconds cpu_time();                ///< of this process, all its threads

@@ -61,6 +61,10 @@ void give_up_after(const os::Descriptor& socket, Milliseconds limit) {
   demand(::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time) == 0, "SO_SNDTIMEO");
 }
 
+bool under_wine() {
+  return false;
+}
+
 std::size_t usable_size(void* memory) {
   return ::malloc_usable_size(memory);
 }

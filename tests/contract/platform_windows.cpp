@@ -55,6 +55,10 @@ void give_up_after(const os::Descriptor& socket, Milliseconds limit) {
            "SO_RCVTIMEO");
 }
 
+bool under_wine() {
+  return ::GetProcAddress(::GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr;
+}
+
 std::size_t usable_size(void* memory) {
   return ::_msize(memory);
 }

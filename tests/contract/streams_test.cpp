@@ -534,7 +534,9 @@ TEST_CASE("contract 9: a peer that takes nothing for write_timeout is reset for 
 }
 
 TEST_CASE("contract 9: a peer that takes little, but takes, lives") {
-  // So little that its server sees no room to write for longer than the timeout: only acknowledgements tell.
+  // So little that its server sees no room to write for longer than the timeout: only acknowledgements tell. Wine does
+  // not tell of them, and lets a send that sleeps take nothing until much is free.
+  if (under_wine()) return;
   const std::string text = pattern(16 * megabyte);
   Running server({.on_open =
                       [&](Connection& c) {

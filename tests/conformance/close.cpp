@@ -198,7 +198,7 @@ TEST_CASE("CLOSE-08 half-close and a slow reader: all is delivered") {
         [](Scene& scene) {
           const std::string content = noise(settings().seed, 8 * MiB);
           Peer peer = scene.connect(small_window);
-          const std::size_t sent = scene.server().has_process()
+          const std::size_t sent = scene.server().has_process() && shows_queues()
                                        ? send_until_output_waits(scene.server(), peer, content)
                                        : push_until_blocked(peer, content);
           peer.finish();

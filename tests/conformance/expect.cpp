@@ -110,7 +110,7 @@ void expect_orderly_end(Peer& peer) {
 
 void expect_silence(std::span<Peer> peers) {
   std::vector<Watch> watched;
-  for (const Peer& peer : peers)
+  for (Peer& peer : peers)
     watched.push_back({&peer.socket(), true, false});
   if (!wait(watched, milliseconds(5))) return;
   const auto loud = std::ranges::find_if(watched, [](const Watch& each) { return each.readable; });

@@ -82,24 +82,14 @@ bool is_doctests(std::string_view word) {
   return std::ranges::any_of(names, [&](std::string_view name) { return word.starts_with(name); });
 }
 
-std::string shell_quoted(const std::string& word) {
-  if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=") ==
-      word.npos)
-    return word;
-  std::string quoted = "'";
-  for (const char c : word)
-    quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
 /// Splits the command line between the two, and stores ours.
 std::vector<char*> read_command_line(std::span<char*> words, Settings& into, bool& help) {
   std::vector<char*> ours, doctests{words.front()};
-  into.rerun = shell_quoted(words.front());
+  into.rerun = quoted(words.front());
   for (char* word : words.subspan(1)) {
     const bool theirs = is_doctests(word);
     (theirs ? doctests : ours).push_back(word);
-    if (!theirs) into.rerun += " " + shell_quoted(word);
+    if (!theirs) into.rerun += " " + quoted(word);
   }
   if (const auto rest = ladder::parse(ours, table(into, help)); !rest.empty())
     throw BadArgument("unexpected argument '" + std::string(rest.front()) + "' (--help lists the options)");
@@ -130,6 +120,7 @@ int play(std::span<char*> doctests_words, Settings& all) {
 
 int main(int argc, char** argv) {
   try {
+    prepare_console();
     bool help = false;
     Settings& all = settings();
     std::vector<char*> doctests = read_command_line({argv, static_cast<std::size_t>(argc)}, all, help);

@@ -89,12 +89,12 @@ Peer::~Peer() {
   close();
 }
 
-bool Peer::readable(Duration patience) const {
+bool Peer::readable(Duration patience) {
   Watch self{&socket_, true, false};
   return wait({&self, 1}, patience);
 }
 
-bool Peer::writable(Duration patience) const {
+bool Peer::writable(Duration patience) {
   Watch self{&socket_, false, true};
   return wait({&self, 1}, patience);
 }

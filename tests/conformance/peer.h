@@ -85,9 +85,10 @@ class Peer {
   void reset();   ///< RST, at once
   void close();   ///< a FIN, or a reset if input lies unread
 
-  bool readable(Duration patience) const;
-  bool writable(Duration patience) const;
+  bool readable(Duration patience);
+  bool writable(Duration patience);
   std::size_t unread() const { return socket_.unread(); }  ///< bytes that arrived and that nobody has taken
+  Socket& socket() { return socket_; }
   const Socket& socket() const { return socket_; }
   std::string name() const { return "C" + std::to_string(number_); }
   std::uint16_t local_port() const { return socket_.local_port(); }

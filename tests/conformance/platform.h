@@ -1,10 +1,12 @@
 // What the suite needs of the operating system beyond sockets: to start, stop, freeze and look into a
-// process, and a network of its own whose counters start at zero. platform_linux.cpp implements it.
+// process, and a network of its own whose counters start at zero. platform_linux.cpp and
+// platform_windows.cpp implement it; what a system has not throws NotApplicable, with the reason.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -47,7 +49,7 @@ struct WaysToStop {
   std::string missing{};      ///< which does not, and why
 };
 
-/// A program that we started, in a process group of its own; the destructor kills the group. Of a Windows
+/// A program that we started, in a process group (Windows: a job and a console) of its own; the destructor kills the group. Of a Windows
 /// program under Wine, what its wineserver does and holds for it is counted with it.
 class Process {
  public:
@@ -56,7 +58,6 @@ class Process {
   Process& operator=(Process&&) = delete;
   ~Process();
 
-  int id() const { return id_; }
   std::optional<Ended> wait(Duration patience);  ///< empty: it still runs
   bool running() { return !wait(Duration::zero()); }
   std::optional<std::string> line(Duration patience);  ///< the next line of its standard output
@@ -66,15 +67,18 @@ class Process {
   void send(Signal);
   void stop() { send(ways_to_stop().all.front()); }  ///< asks for an orderly end, in the usual way
   void kill();
+  static bool can_freeze();
   void freeze();  ///< returns when all its threads stand still
   void thaw();
 
-  bool asleep() const;   ///< none of its threads runs, or would if a processor were free
+  /// None of its threads runs, or would if a processor were free. Windows does not tell, and says yes.
+  bool asleep() const;
   Duration cpu() const;  ///< processor time of all its threads, dead ones included
   std::size_t threads() const;
-  std::size_t descriptors() const;  ///< of a Windows program, its own and the wineserver's sockets
-  std::size_t sockets() const;      ///< those of them that are sockets
-  void note_share();                ///< it is at rest: from now on what it holds is not another program's
+  /// Of a Windows program under Wine, its own and the wineserver's sockets; on Windows, handles.
+  std::size_t descriptors() const;
+  std::size_t sockets() const;  ///< those of them that are sockets
+  void note_share();            ///< it is at rest: from now on what it holds is not another program's
   bool has_socket_at(int descriptor) const;
   void deny_descriptors();   ///< from now on it gets no new one (RLIMIT_NOFILE)
   void allow_descriptors();  ///< as at the start
@@ -82,19 +86,17 @@ class Process {
   std::string deaf_without_descriptors() const;
 
  private:
-  int id_ = -1;
-  int handle_ = -1;  // pidfd: readable when the process has ended
-  int stdout_ = -1, log_ = -1;
-  std::string unread_{};
-  std::optional<Ended> ended_{};
-  std::optional<std::uint64_t> usual_limit_{};
-  Process* wineserver_ = nullptr;  // of a Windows program: wine.h
-  std::size_t share_ = 0;          // of the wineserver's sockets
+  struct State;
+  std::unique_ptr<State> self_;
 };
 
 /// From now on this process and its children have a network of their own, a loopback interface. False: not
 /// allowed.
 bool enter_private_network();
+
+/// Whether a process at rest holds what it held at rest before, to the descriptor and thread; else its system
+/// may open a few for it when they are first needed.
+bool counts_are_exact();
 
 /// The kernel's counters (/proc/net/snmp, netstat) of this network.
 struct Counters {
@@ -110,11 +112,15 @@ Counters counters();
 struct TableEntry {
   enum class State { established, time_wait, close_wait, other } state = State::other;
   std::uint16_t local_port = 0, remote_port = 0;
+  // Where shows_queues():
   std::size_t unread = 0;          ///< bytes that its owner has not read
   std::size_t unacknowledged = 0;  ///< bytes that its peer's system has not acknowledged
 };
 std::vector<TableEntry> socket_table();
+bool shows_queues();
 
 bool has_program(std::string_view name);  ///< on the PATH
+std::string quoted(const std::string&);   ///< as this system's shell takes it for one word
+void prepare_console();                   ///< before anything is printed
 
 }  // namespace conformance

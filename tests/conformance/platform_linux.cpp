@@ -151,20 +151,43 @@ Ended ended_from(int status) {
 
 }  // namespace
 
+struct Process::State {
+  int id = -1;
+  int handle = -1;  // pidfd: readable when the process has ended
+  int out = -1, log = -1;
+  std::string unread{};
+  std::optional<Ended> ended{};
+  std::optional<rlim_t> usual_limit{};
+  Process* wineserver = nullptr;  // of a Windows program: wine.h
+  std::size_t share = 0;          // of the wineserver's sockets
+
+  ~State() {
+    if (id > 0) {
+      ::kill(-id, SIGKILL);  // and what it may have started
+      if (!ended) waitpid(id, nullptr, 0);
+    }
+    if (wineserver && wineserver->self_->usual_limit)
+      wineserver->allow_descriptors();  // it serves the next one
+    all_shares() -= share;
+    for (const int descriptor : {handle, out, log})
+      if (descriptor >= 0) close(descriptor);
+  }
+};
+
 std::string to_string(const Ended& ended) {
   if (ended.signal)
     return "killed by signal " + std::to_string(ended.signal) + " (" + strsignal(ended.signal) + ")";
   return "exit " + std::to_string(ended.status);
 }
 
-Process::Process(const Launch& launch) {
-  if (needs_wine(launch.words)) wineserver_ = &wineserver(launch.words);
+Process::Process(const Launch& launch) : self_(std::make_unique<State>()) {
+  if (needs_wine(launch.words)) self_->wineserver = &wineserver(launch.words);
   Pipe out, log;
   if (launch.log == Log::kept) {
-    log_ = memfd_create("log", MFD_CLOEXEC);
-    if (log_ < 0) fail("memfd_create");
+    self_->log = memfd_create("log", MFD_CLOEXEC);
+    if (self_->log < 0) fail("memfd_create");
   } else if (launch.log == Log::full) {
-    log_ = log.keep(0);
+    self_->log = log.keep(0);
     fill(log.ends[1]);
   } else {
     close(log.keep(0));
@@ -175,132 +198,121 @@ Process::Process(const Launch& launch) {
   for (std::string& word : words)
     pointers.push_back(word.data());
   pointers.push_back(nullptr);
-  const int log_end = launch.log == Log::kept ? log_ : log.ends[1];
-  id_ = fork();
-  if (id_ < 0) fail("fork");
-  if (id_ == 0) become(launch, pointers, launch.announces ? out.ends[1] : log_end, log_end);
-  setpgid(id_, id_);
-  handle_ = static_cast<int>(syscall(SYS_pidfd_open, id_, 0));  // glibc declares it in newer versions only
-  if (handle_ < 0) fail("pidfd_open");
-  stdout_ = out.keep(0);
+  const int log_end = launch.log == Log::kept ? self_->log : log.ends[1];
+  self_->id = fork();
+  if (self_->id < 0) fail("fork");
+  if (self_->id == 0) become(launch, pointers, launch.announces ? out.ends[1] : log_end, log_end);
+  setpgid(self_->id, self_->id);
+  self_->handle =
+      static_cast<int>(syscall(SYS_pidfd_open, self_->id, 0));  // glibc declares it in newer versions only
+  if (self_->handle < 0) fail("pidfd_open");
+  self_->out = out.keep(0);
 }
 
-Process::Process(Process&& other) noexcept
-    : id_(std::exchange(other.id_, -1)),
-      handle_(std::exchange(other.handle_, -1)),
-      stdout_(std::exchange(other.stdout_, -1)),
-      log_(std::exchange(other.log_, -1)),
-      unread_(std::move(other.unread_)),
-      ended_(other.ended_),
-      usual_limit_(std::exchange(other.usual_limit_, {})),
-      wineserver_(other.wineserver_),
-      share_(std::exchange(other.share_, 0)) {}
+Process::Process(Process&&) noexcept = default;
 
-Process::~Process() {
-  if (id_ > 0) {
-    ::kill(-id_, SIGKILL);  // and what it may have started
-    if (!ended_) waitpid(id_, nullptr, 0);
-    if (wineserver_ && wineserver_->usual_limit_) wineserver_->allow_descriptors();  // it serves the next one
-    all_shares() -= std::exchange(share_, 0);
-  }
-  for (const int descriptor : {handle_, stdout_, log_})
-    if (descriptor >= 0) close(descriptor);
-}
+Process::~Process() = default;
 
 std::optional<Ended> Process::wait(Duration patience) {
-  if (ended_) return ended_;
-  pollfd end{handle_, POLLIN, 0};
+  if (self_->ended) return self_->ended;
+  pollfd end{self_->handle, POLLIN, 0};
   const auto whole = std::chrono::ceil<milliseconds>(patience);
   if (poll(&end, 1, static_cast<int>(whole.count())) <= 0) return {};
   int status = 0;
-  if (waitpid(id_, &status, 0) == id_) ended_ = ended_from(status);
+  if (waitpid(self_->id, &status, 0) == self_->id) self_->ended = ended_from(status);
   // Its sockets are closed when the wineserver has heard of its end, and done what is to do.
   const Time until = Clock::now() + std::chrono::seconds(1);
-  while (wineserver_ && !wineserver_->asleep() && Clock::now() < until)
-    wineserver_->wait(milliseconds(1));
-  all_shares() -= std::exchange(share_, 0);
-  return ended_;
+  while (self_->wineserver && !self_->wineserver->asleep() && Clock::now() < until)
+    self_->wineserver->wait(milliseconds(1));
+  all_shares() -= std::exchange(self_->share, 0);
+  return self_->ended;
 }
 
 std::optional<std::string> Process::line(Duration patience) {
   const Time until = Clock::now() + patience;
   while (true) {
-    if (const std::size_t end = unread_.find('\n'); end != unread_.npos) {
-      std::string line = unread_.substr(0, end);
-      unread_.erase(0, end + 1);
+    if (const std::size_t end = self_->unread.find('\n'); end != self_->unread.npos) {
+      std::string line = self_->unread.substr(0, end);
+      self_->unread.erase(0, end + 1);
       if (line.ends_with('\r')) line.pop_back();  // a Windows program's
       return line;
     }
-    pollfd input{stdout_, POLLIN, 0};
+    pollfd input{self_->out, POLLIN, 0};
     const auto left = std::chrono::ceil<milliseconds>(until - Clock::now());
     if (left.count() < 0 || poll(&input, 1, static_cast<int>(left.count())) <= 0) return {};
     std::array<char, 4096> chunk;
-    const ssize_t n = read(stdout_, chunk.data(), chunk.size());
+    const ssize_t n = read(self_->out, chunk.data(), chunk.size());
     if (n <= 0) return {};
-    unread_.append(chunk.data(), n);
+    self_->unread.append(chunk.data(), n);
   }
 }
 
 std::string Process::output() {
   std::array<char, 4096> chunk;
-  pollfd input{stdout_, POLLIN, 0};
+  pollfd input{self_->out, POLLIN, 0};
   while (poll(&input, 1, 0) > 0) {
-    const ssize_t n = read(stdout_, chunk.data(), chunk.size());
+    const ssize_t n = read(self_->out, chunk.data(), chunk.size());
     if (n <= 0) break;
-    unread_.append(chunk.data(), n);
+    self_->unread.append(chunk.data(), n);
   }
-  return unread_;
+  return self_->unread;
 }
 
 std::string Process::log() const {
   std::string text;
   std::array<char, 4096> chunk;
   ssize_t n = 0;
-  while (log_ >= 0 && (n = pread(log_, chunk.data(), chunk.size(), static_cast<off_t>(text.size()))) > 0)
+  while (self_->log >= 0 &&
+         (n = pread(self_->log, chunk.data(), chunk.size(), static_cast<off_t>(text.size()))) > 0)
     text.append(chunk.data(), n);  // a pipe answers ESPIPE: nothing of it was kept
   return text;
 }
 
 WaysToStop Process::ways_to_stop() const {
-  if (!wineserver_) return {{Signal::terminate, Signal::interrupt}, {}};
+  if (!self_->wineserver) return {{Signal::terminate, Signal::interrupt}, {}};
   return {{Signal::interrupt}, "asked by Ctrl-C; Linux cannot ask a program under Wine by Ctrl-Break"};
 }
 
 void Process::send(Signal signal) {
-  if (running()) ::kill(id_, signal == Signal::terminate ? SIGTERM : SIGINT);  // Wine: SIGINT is Ctrl-C
+  if (running()) ::kill(self_->id, signal == Signal::terminate ? SIGTERM : SIGINT);  // Wine: SIGINT is Ctrl-C
 }
 
 void Process::kill() {
   if (!running()) return;
-  ::kill(id_, SIGKILL);
+  ::kill(self_->id, SIGKILL);
   wait(std::chrono::seconds(10));
+}
+
+bool Process::can_freeze() {
+  return true;
 }
 
 void Process::freeze() {
   if (!running()) return;
-  ::kill(-id_, SIGSTOP);  // the whole group: some servers are made of several processes
+  ::kill(-self_->id, SIGSTOP);  // the whole group: some servers are made of several processes
   int status = 0;
-  if (waitpid(id_, &status, WUNTRACED) == id_ && !WIFSTOPPED(status)) ended_ = ended_from(status);
-  if (wineserver_) wineserver_->freeze();  // an accept or a receive under way is its work
+  if (waitpid(self_->id, &status, WUNTRACED) == self_->id && !WIFSTOPPED(status))
+    self_->ended = ended_from(status);
+  if (self_->wineserver) self_->wineserver->freeze();  // an accept or a receive under way is its work
 }
 
 void Process::thaw() {
-  if (wineserver_) wineserver_->thaw();
-  if (running()) ::kill(-id_, SIGCONT);
+  if (self_->wineserver) self_->wineserver->thaw();
+  if (running()) ::kill(-self_->id, SIGCONT);
 }
 
 Duration Process::cpu() const {
   clockid_t clock{};
   timespec time{};
-  if (clock_getcpuclockid(id_, &clock) != 0 || clock_gettime(clock, &time) != 0) return {};
+  if (clock_getcpuclockid(self_->id, &clock) != 0 || clock_gettime(clock, &time) != 0) return {};
   const Duration own = std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-  return wineserver_ ? own + wineserver_->cpu() : own;
+  return self_->wineserver ? own + self_->wineserver->cpu() : own;
 }
 
 bool Process::asleep() const {
-  if (wineserver_ && !wineserver_->asleep()) return false;
+  if (self_->wineserver && !self_->wineserver->asleep()) return false;
   std::error_code gone;
-  const fs::directory_iterator tasks(directory(id_) / "task", gone);
+  const fs::directory_iterator tasks(directory(self_->id) / "task", gone);
   return std::all_of(begin(tasks), end(tasks), [](const fs::directory_entry& task) {
     const std::string stat = contents(task.path() / "stat");  // "4711 (name) S ...", proc(5)
     const std::size_t state = stat.rfind(") ");
@@ -310,55 +322,56 @@ bool Process::asleep() const {
 
 std::size_t Process::threads() const {
   std::error_code gone;
-  const fs::directory_iterator tasks(directory(id_) / "task", gone);
+  const fs::directory_iterator tasks(directory(self_->id) / "task", gone);
   return static_cast<std::size_t>(std::distance(begin(tasks), end(tasks)));
 }
 
 std::size_t Process::descriptors() const {
-  const std::size_t own = open_descriptors(id_).size();
+  const std::size_t own = open_descriptors(self_->id).size();
   // Of a socket a Windows program may hold a copy, from its first use of it on.
-  return wineserver_ ? own - internet_sockets(id_) + sockets() : own;
+  return self_->wineserver ? own - internet_sockets(self_->id) + sockets() : own;
 }
 
 std::size_t Process::sockets() const {
   // The wineserver does not tell whose a socket is: what is more than the others' shares is this one's.
-  if (wineserver_) return internet_sockets(wineserver_->id()) - (all_shares() - share_);
-  const std::vector<int> all = open_descriptors(id_);
+  if (self_->wineserver)
+    return internet_sockets(self_->wineserver->self_->id) - (all_shares() - self_->share);
+  const std::vector<int> all = open_descriptors(self_->id);
   return std::ranges::count_if(all, [this](int descriptor) { return has_socket_at(descriptor); });
 }
 
 void Process::note_share() {
-  if (!wineserver_) return;
+  if (!self_->wineserver) return;
   const std::size_t now = sockets();
-  all_shares() += now - share_;
-  share_ = now;
+  all_shares() += now - self_->share;
+  self_->share = now;
 }
 
 bool Process::has_socket_at(int descriptor) const {
-  return socket_number(id_, descriptor).has_value();
+  return socket_number(self_->id, descriptor).has_value();
 }
 
 std::string Process::deaf_without_descriptors() const {
-  return wineserver_ ? "Wine needs descriptors to hand it a Ctrl-C" : "";
+  return self_->wineserver ? "Wine needs descriptors to hand it a Ctrl-C" : "";
 }
 
 void Process::deny_descriptors() {
-  if (wineserver_) return wineserver_->deny_descriptors();
+  if (self_->wineserver) return self_->wineserver->deny_descriptors();
   rlimit limit{};
-  if (prlimit(id_, RLIMIT_NOFILE, nullptr, &limit) != 0) fail("prlimit");
-  if (!usual_limit_) usual_limit_ = limit.rlim_cur;
+  if (prlimit(self_->id, RLIMIT_NOFILE, nullptr, &limit) != 0) fail("prlimit");
+  if (!self_->usual_limit) self_->usual_limit = limit.rlim_cur;
   limit.rlim_cur = 0;  // the lowest number that is free
-  for (const int used : open_descriptors(id_))
+  for (const int used : open_descriptors(self_->id))
     if (static_cast<rlim_t>(used) == limit.rlim_cur) ++limit.rlim_cur;
-  if (prlimit(id_, RLIMIT_NOFILE, &limit, nullptr) != 0) fail("prlimit");
+  if (prlimit(self_->id, RLIMIT_NOFILE, &limit, nullptr) != 0) fail("prlimit");
 }
 
 void Process::allow_descriptors() {
-  if (wineserver_) return wineserver_->allow_descriptors();
+  if (self_->wineserver) return self_->wineserver->allow_descriptors();
   rlimit limit{};
-  if (!usual_limit_ || prlimit(id_, RLIMIT_NOFILE, nullptr, &limit) != 0) fail("prlimit");
-  limit.rlim_cur = *usual_limit_;
-  if (prlimit(id_, RLIMIT_NOFILE, &limit, nullptr) != 0) fail("prlimit");
+  if (!self_->usual_limit || prlimit(self_->id, RLIMIT_NOFILE, nullptr, &limit) != 0) fail("prlimit");
+  limit.rlim_cur = *self_->usual_limit;
+  if (prlimit(self_->id, RLIMIT_NOFILE, &limit, nullptr) != 0) fail("prlimit");
 }
 
 namespace {
@@ -454,6 +467,14 @@ std::vector<TableEntry> socket_table() {
   return table;
 }
 
+bool counts_are_exact() {
+  return true;
+}
+
+bool shows_queues() {
+  return true;
+}
+
 bool has_program(std::string_view name) {
   const char* const path = std::getenv("PATH");
   std::istringstream folders(path ? path : "");
@@ -462,5 +483,17 @@ bool has_program(std::string_view name) {
     if (access((fs::path(folder) / name).c_str(), X_OK) == 0) return true;
   return false;
 }
+
+std::string quoted(const std::string& word) {
+  if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=") ==
+      word.npos)
+    return word;
+  std::string text = "'";
+  for (const char c : word)
+    text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return text + "'";
+}
+
+void prepare_console() {}  // as it is
 
 }  // namespace conformance

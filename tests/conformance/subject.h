@@ -63,7 +63,7 @@ class Server {
     Process* process_;
   };
   Frozen freeze() { return Frozen(&process()); }
-  Frozen freeze_if_possible() { return Frozen(process_ ? &*process_ : nullptr); }
+  Frozen freeze_if_possible() { return Frozen(process_ && Process::can_freeze() ? &*process_ : nullptr); }
 
   /// Alive, serving, at rest, with nothing left of its clients; throws Failed.
   void expect_unharmed();

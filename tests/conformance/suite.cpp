@@ -40,10 +40,6 @@ Run& run() {
   return the_run;
 }
 
-std::string quoted(const std::string& word) {
-  return "'" + word + "'";
-}
-
 std::string rerun_command(const Row& row) {
   return settings().rerun + " -tc=" + quoted(row.id() + "*");
 }

@@ -82,7 +82,7 @@ class Model final : public Core {
   void accept_client(Accept&);
   void receive(Seat&);
   bool flush(Seat&, Time now);
-  void written_some(Seat&);
+  void written_some(Seat&, Time now);
   bool settle(Seat&, std::uint32_t& events);
   bool close_connection(Seat&);
   void serve(ConnectionId, std::uint32_t events);
@@ -154,28 +154,32 @@ void Model::receive(Seat& seat) {
   received(seat, Bytes(buffer).first(result.bytes), Clock::now());
 }
 
-/// False: a send is under way. One at a time, and of all that waits: its packet goes on with the rest.
+/// False: a send is under way, one at a time; its packet goes on with the rest.
 bool Model::flush(Seat& seat, Time now) {
   Operation& send = operations_of(seat).send;
-  const Bytes bytes = send.pending ? Bytes{} : seat.ledger.unsent();
-  if (bytes.empty()) return !send.pending;
-  WSABUF buffer{.len = static_cast<ULONG>(std::min(bytes.size(), most_a_send)),
-                .buf = const_cast<char*>(reinterpret_cast<const char*>(bytes.data()))};
-  if (::WSASend(seat.socket.get(), &buffer, 1, nullptr, 0, send.start(), nullptr) != 0 &&
-      ::WSAGetLastError() != WSA_IO_PENDING) {
-    send.pending = false;  // not started: no packet comes. A success at once brings one too
-    failed(seat, os::last_error());
-  } else {
-    blocked(seat, now);
+  while (!send.pending) {
+    const Bytes bytes = seat.ledger.unsent();
+    if (bytes.empty()) return true;
+    WSABUF buffer{.len = static_cast<ULONG>(std::min(bytes.size(), most_a_send)),
+                  .buf = const_cast<char*>(reinterpret_cast<const char*>(bytes.data()))};
+    if (::WSASend(seat.socket.get(), &buffer, 1, nullptr, 0, send.start(), nullptr) == 0) {
+      written_some(seat, now);  // done at once: no packet comes
+    } else if (::WSAGetLastError() == WSA_IO_PENDING) {
+      blocked(seat, now);
+    } else {
+      send.pending = false;
+      failed(seat, os::last_error());
+      return false;
+    }
   }
   return false;
 }
 
-void Model::written_some(Seat& seat) {
+void Model::written_some(Seat& seat, Time now) {
   const os::Result done = os::finish(seat.socket.get(), operations_of(seat).send);
   operations_of(seat).send.pending = false;
   if (done.error) return failed(seat, done.error);
-  sent(seat, done.bytes, Clock::now());
+  sent(seat, done.bytes, now);
 }
 
 /// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the turn goes on.
@@ -211,7 +215,7 @@ void Model::serve(ConnectionId id, std::uint32_t events) {
 
 void Model::go_on(Seat& seat, std::uint32_t events) {
   do {
-    if (events & written) written_some(seat);
+    if (events & written) written_some(seat, Clock::now());
     if (events & readable) receive(seat);
   } while (settle(seat, events));
 }
@@ -281,12 +285,17 @@ void Model::run() {
 /// A receive of no bytes: it is done when there are some, and until then it holds no buffer.
 std::error_code Model::arm(Seat& seat) {
   Operation& receive = operations_of(seat).receive;
+  // All was sent at once, and more is due: after those who wait. No packet of a send would bring it back.
+  if (seat.ledger.wants_send() && !operations_of(seat).send.pending) post(seat.id.value);
   if (receive.pending || !seat.ledger.wants_receive()) return {};
   WSABUF nothing{};
   DWORD flags = 0;
-  if (::WSARecv(seat.socket.get(), &nothing, 1, nullptr, &flags, receive.start(), nullptr) == 0 ||
-      ::WSAGetLastError() == WSA_IO_PENDING)
+  if (::WSARecv(seat.socket.get(), &nothing, 1, nullptr, &flags, receive.start(), nullptr) == 0) {
+    // Done at once, some lie there: no packet comes, so this is it.
+    if (::PostQueuedCompletionStatus(port_.get(), 0, seat.id.value, &receive)) return {};
+  } else if (::WSAGetLastError() == WSA_IO_PENDING) {
     return {};
+  }
   receive.pending = false;
   return os::last_error();
 }
@@ -342,12 +351,15 @@ os::Accepted Model::accepted_by(Accept& accept) {
   return accepted;
 }
 
-/// Its packets come to our port from here. False: no memory for that.
+/// Its packets come to our port from here, but for operations that are done at once. False: no memory for that.
 bool Model::associate(Seat& seat) {
   const std::optional<std::uint32_t> place = operations_.acquire();
   if (!place) return false;
   seat.armed = *place;
-  if (::CreateIoCompletionPort(reinterpret_cast<HANDLE>(seat.socket.get()), port_.get(), seat.id.value, 0))
+  const auto handle = reinterpret_cast<HANDLE>(seat.socket.get());
+  if (::CreateIoCompletionPort(handle, port_.get(), seat.id.value, 0) &&
+      ::SetFileCompletionNotificationModes(
+          handle, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE))
     return true;
   operations_.release(*place);
   return false;

@@ -188,22 +188,26 @@ Listener::Listener(const std::string& host, std::uint16_t port, int backlog, Mod
     : socket_(listen(host, port, backlog, mode)), mode_(mode), handle_(socket_.get()) {}
 
 Accepted Listener::accept() {
-  Accepted accepted;
-  const auto once = [&] {
-    Address peer;
-    accepted = {.socket = Descriptor(::accept(handle_, peer.any(), &peer.size))};
-    if (accepted.socket)
-      accepted.peer = to_endpoint(peer.any());
-    else if (const int error = ::WSAGetLastError(); error != WSAEWOULDBLOCK && error != WSA_OPERATION_ABORTED)
-      accepted.error = to_error(error);
-  };
-  do {
+  for (;;) {
     if (!begin([] { return true; })) return {};
-    once();
+    Address peer;
+    Descriptor socket(::accept(handle_, peer.any(), &peer.size));
+    const int error = socket ? 0 : ::WSAGetLastError();
     let_go();
-  } while (accepted.error == std::errc::connection_reset);  // it died in the backlog
-  if (accepted.socket && !prepare_accepted(accepted.socket.get(), mode_)) return {.error = last_error()};
-  return accepted;
+    switch (error) {
+      case 0:
+        if (!prepare_accepted(socket.get(), mode_)) return {.error = last_error()};
+        return {.socket = std::move(socket), .peer = to_endpoint(peer.any())};
+      case WSAEWOULDBLOCK:
+      case WSA_OPERATION_ABORTED:  // stop()
+        return {};
+      case WSAECONNRESET:  // it died in the backlog
+      case WSAENOTCONN:    // Wine only: the same, found when it asks for the peer's address
+        continue;
+      default:
+        return {.error = to_error(error)};  // WSAEMFILE, WSAENOBUFS
+    }
+  }
 }
 
 bool Listener::begin(const std::function<bool()>& start) {

@@ -58,6 +58,7 @@ class Process {
   Process& operator=(Process&&) = delete;
   ~Process();
 
+  int id() const;
   std::optional<Ended> wait(Duration patience);  ///< empty: it still runs
   bool running() { return !wait(Duration::zero()); }
   std::optional<std::string> line(Duration patience);  ///< the next line of its standard output
@@ -121,6 +122,7 @@ bool shows_queues();
 
 bool has_program(std::string_view name);  ///< on the PATH
 std::string quoted(const std::string&);   ///< as this system's shell takes it for one word
+std::string unseen();                     ///< what of a process is hidden here, and why; empty: nothing
 void prepare_console();                   ///< before anything is printed
 
 }  // namespace conformance

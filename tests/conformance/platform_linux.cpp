@@ -22,18 +22,20 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
-#include <set>
 #include <sstream>
 #include <system_error>
 #include <utility>
 
 #include "tests/conformance/platform.h"
+#include "tests/conformance/proc.h"
 #include "tests/conformance/wine.h"
 
 namespace conformance {
 namespace {
 
 namespace fs = std::filesystem;
+using proc::contents;
+using proc::directory;
 
 [[noreturn]] void fail(const char* what) {
   throw std::system_error(errno, std::system_category(), what);
@@ -83,65 +85,6 @@ void fill(int pipe_end) {
   execvp(words[0], words.data());
   dprintf(STDERR_FILENO, "cannot run %s: %s\n", words[0], std::strerror(errno));
   _exit(127);
-}
-
-std::string contents(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-fs::path directory(int process) {
-  return "/proc/" + std::to_string(process);
-}
-
-/// In rising order.
-std::vector<int> open_descriptors(int process) {
-  std::vector<int> all;
-  std::error_code gone;
-  for (const auto& entry : fs::directory_iterator(directory(process) / "fd", gone))
-    all.push_back(std::stoi(entry.path().filename()));
-  std::sort(all.begin(), all.end());
-  return all;
-}
-
-/// Of a descriptor that is a socket: "socket:[4711]" → 4711.
-std::optional<std::uint64_t> socket_number(int process, int descriptor) {
-  std::error_code gone;
-  const std::string link = fs::read_symlink(directory(process) / "fd" / std::to_string(descriptor), gone);
-  constexpr std::string_view mark = "socket:[";
-  if (!link.starts_with(mark)) return {};
-  return std::stoull(link.substr(mark.size()));
-}
-
-/// The numbers of all sockets of the family AF_UNIX in this network.
-std::set<std::uint64_t> local_sockets() {
-  std::set<std::uint64_t> all;
-  std::istringstream lines(contents("/proc/thread-self/net/unix"));
-  std::string line;
-  std::getline(lines, line);  // the names of the columns
-  while (std::getline(lines, line)) {
-    std::istringstream fields(line);
-    std::string address, references, protocol, flags, type, state;
-    std::uint64_t number = 0;
-    fields >> address >> references >> protocol >> flags >> type >> state >> number;
-    all.insert(number);
-  }
-  return all;
-}
-
-std::size_t internet_sockets(int process) {
-  const std::vector<int> all = open_descriptors(process);
-  const std::set<std::uint64_t> local = local_sockets();
-  return std::ranges::count_if(all, [&](int descriptor) {
-    const auto number = socket_number(process, descriptor);
-    return number && !local.contains(*number);
-  });
-}
-
-/// What all programs under Wine that are at rest hold in the wineserver.
-std::size_t& all_shares() {
-  static std::size_t sum = 0;
-  return sum;
 }
 
 Ended ended_from(int status) {
@@ -283,6 +226,10 @@ void Process::kill() {
   wait(std::chrono::seconds(10));
 }
 
+int Process::id() const {
+  return self_->id;
+}
+
 bool Process::can_freeze() {
   return true;
 }
@@ -327,7 +274,7 @@ std::size_t Process::threads() const {
 }
 
 std::size_t Process::descriptors() const {
-  const std::size_t own = open_descriptors(self_->id).size();
+  const std::size_t own = proc::descriptors(self_->id).size();
   // Of a socket a Windows program may hold a copy, from its first use of it on.
   return self_->wineserver ? own - internet_sockets(self_->id) + sockets() : own;
 }
@@ -336,7 +283,7 @@ std::size_t Process::sockets() const {
   // The wineserver does not tell whose a socket is: what is more than the others' shares is this one's.
   if (self_->wineserver)
     return internet_sockets(self_->wineserver->self_->id) - (all_shares() - self_->share);
-  const std::vector<int> all = open_descriptors(self_->id);
+  const std::vector<int> all = proc::descriptors(self_->id);
   return std::ranges::count_if(all, [this](int descriptor) { return has_socket_at(descriptor); });
 }
 
@@ -348,7 +295,7 @@ void Process::note_share() {
 }
 
 bool Process::has_socket_at(int descriptor) const {
-  return socket_number(self_->id, descriptor).has_value();
+  return proc::socket_number(self_->id, descriptor).has_value();
 }
 
 std::string Process::deaf_without_descriptors() const {
@@ -361,7 +308,7 @@ void Process::deny_descriptors() {
   if (prlimit(self_->id, RLIMIT_NOFILE, nullptr, &limit) != 0) fail("prlimit");
   if (!self_->usual_limit) self_->usual_limit = limit.rlim_cur;
   limit.rlim_cur = 0;  // the lowest number that is free
-  for (const int used : open_descriptors(self_->id))
+  for (const int used : proc::descriptors(self_->id))
     if (static_cast<rlim_t>(used) == limit.rlim_cur) ++limit.rlim_cur;
   if (prlimit(self_->id, RLIMIT_NOFILE, &limit, nullptr) != 0) fail("prlimit");
 }
@@ -492,6 +439,10 @@ std::string quoted(const std::string& word) {
   for (const char c : word)
     text += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return text + "'";
+}
+
+std::string unseen() {
+  return {};
 }
 
 void prepare_console() {}  // as it is

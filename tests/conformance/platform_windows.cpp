@@ -230,6 +230,22 @@ Duration duration(const FILETIME& time) {  // in steps of 100 ns
   return std::chrono::duration_cast<Duration>(std::chrono::nanoseconds(steps * 100));
 }
 
+struct Times {
+  FILETIME begun{}, ended{}, kernel{}, user{};
+  Duration used() const { return duration(kernel) + duration(user); }
+};
+
+std::vector<DWORD> threads_of(DWORD process) {
+  const Handle snapshot(CreateToolhelp32Snapshot(TH32CS_SNAPTHREAD, 0));
+  if (!snapshot) fail("a list of threads");
+  THREADENTRY32 thread{};
+  thread.dwSize = sizeof thread;
+  std::vector<DWORD> all;
+  for (BOOL more = Thread32First(snapshot.get(), &thread); more; more = Thread32Next(snapshot.get(), &thread))
+    if (thread.th32OwnerProcessID == process) all.push_back(thread.th32ThreadID);
+  return all;
+}
+
 }  // namespace
 
 std::string to_string(const Ended& ended) {
@@ -340,21 +356,28 @@ bool Process::asleep() const {
   return true;
 }
 
+int Process::id() const {
+  return static_cast<int>(self_->id);
+}
+
 Duration Process::cpu() const {
-  FILETIME begun{}, ended{}, kernel{}, user{};
-  if (!GetProcessTimes(self_->process.get(), &begun, &ended, &kernel, &user)) fail("GetProcessTimes");
-  return duration(kernel) + duration(user);
+  Times times;
+  if (!under_wine()) {
+    if (!GetProcessTimes(self_->process.get(), &times.begun, &times.ended, &times.kernel, &times.user))
+      fail("GetProcessTimes");
+    return times.used();
+  }
+  Duration all{};  // Wine's GetProcessTimes answers with the asker's own
+  for (const DWORD id : threads_of(self_->id)) {
+    const Handle thread(OpenThread(THREAD_QUERY_INFORMATION, FALSE, id));
+    if (thread && GetThreadTimes(thread.get(), &times.begun, &times.ended, &times.kernel, &times.user))
+      all += times.used();
+  }
+  return all;
 }
 
 std::size_t Process::threads() const {
-  const Handle snapshot(CreateToolhelp32Snapshot(TH32CS_SNAPTHREAD, 0));
-  if (!snapshot) fail("a list of threads");
-  THREADENTRY32 thread{};
-  thread.dwSize = sizeof thread;
-  std::size_t count = 0;
-  for (BOOL more = Thread32First(snapshot.get(), &thread); more; more = Thread32Next(snapshot.get(), &thread))
-    count += thread.th32OwnerProcessID == self_->id;
-  return count;
+  return threads_of(self_->id).size();
 }
 
 std::size_t Process::descriptors() const {
@@ -440,6 +463,10 @@ bool has_program(std::string_view name) {
 
 std::string quoted(const std::string& word) {
   return word.find_first_of(" *\"&|<>^") == word.npos ? word : command_line({word});
+}
+
+std::string unseen() {
+  return under_wine() ? "handles: Wine counts none" : "";
 }
 
 void prepare_console() {

@@ -270,7 +270,9 @@ bool report() {
   check_listed_limits();
   std::array<std::size_t, verdict_names.size()> totals{};
   std::ranges::stable_sort(run().rows, {}, catalogue_order);
-  std::cout << "\n" << run().subject.describe() << ", seed " << settings().seed << "\n\n";
+  std::cout << "\n" << run().subject.describe() << ", seed " << settings().seed << "\n";
+  if (const std::string hidden = unseen(); !hidden.empty()) std::cout << "not seen here: " << hidden << "\n";
+  std::cout << "\n";
   for (const Row& row : run().rows) {
     print_row(row);
     ++totals[static_cast<std::size_t>(row.verdict)];

@@ -15,4 +15,8 @@ bool needs_wine(const std::vector<std::string>& command);  ///< one of its words
 /// does not start.
 Process& wineserver(const std::vector<std::string>& command);
 
+std::size_t internet_sockets(int process);  ///< all of a process's sockets but those within this machine
+/// What all programs under Wine that are at rest hold in the wineserver.
+std::size_t& all_shares();
+
 }  // namespace conformance

@@ -49,8 +49,9 @@ struct WaysToStop {
   std::string missing{};      ///< which does not, and why
 };
 
-/// A program that we started, in a process group (Windows: a job and a console) of its own; the destructor kills the group. Of a Windows
-/// program under Wine, what its wineserver does and holds for it is counted with it.
+/// A program that we started, in a process group of its own (Windows: a job and a console); the destructor
+/// kills all of it. Of a Windows program under Wine, what its wineserver does and holds for it is counted with
+/// it.
 class Process {
  public:
   explicit Process(const Launch&);  ///< throws std::system_error; a program that is not there ends with 127

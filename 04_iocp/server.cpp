@@ -77,6 +77,7 @@ class Model final : public Core {
   struct Accept : Operation {
     os::Descriptor socket{};  // made beforehand: AcceptEx fills it in
     std::optional<Arrival> arrival{};
+    std::atomic<bool> resting = false;  // could not be posted; waits for a pause to pass
     std::array<std::byte, 2 * (sizeof(sockaddr_storage) + 16)> addresses{};
   };
   void accept_client(Accept&);
@@ -89,14 +90,16 @@ class Model final : public Core {
   void go_on(Seat&, std::uint32_t events);
   void work();
   void keep();
+  void accept_again();
 
   std::error_code arm(Seat&);
   void post_accept(Accept&);
   os::Accepted accepted_by(Accept&);
   bool associate(Seat&);
   Operations& operations_of(const Seat& seat) { return *operations_.find(seat.armed); }
-  void post(ULONG_PTR key);
-  void ring(ConnectionId id) override { post(id.value); }
+  bool post(ULONG_PTR key);
+  void post_for_sure(ULONG_PTR key);
+  void ring(ConnectionId id) override;
   void wake() override;
   void earlier_deadline() override;
 
@@ -105,9 +108,9 @@ class Model final : public Core {
   LPFN_GETACCEPTEXSOCKADDRS addresses_of_ = nullptr;
   Slots<Operations> operations_;  // Seat::armed is the place in here
   std::array<Accept, accepts_ahead> accepts_{};
-  std::mutex mutex_;  // of what the keeper is told
+  std::atomic<bool> pausing_ = false;  // one pause for all accepts that rest
+  std::mutex mutex_;                   // of what the keeper is told
   std::condition_variable told_;
-  std::vector<Accept*> resting_;  // could not be posted; they wait for a pause to pass
 };
 
 template <class Function>
@@ -237,7 +240,7 @@ void Model::work() {
       } else if (operation) {
         serve({key}, operation->event);
       } else if (key == exit_key) {
-        post(exit_key);  // one for all: each worker passes it on
+        post_for_sure(exit_key);  // one for all: each worker passes it on
       } else {
         serve({key}, alarm_event);
       }
@@ -252,18 +255,19 @@ void Model::keep() {
   while (!finished()) {
     const auto wait = until_deadline();
     wait ? void(told_.wait_for(lock, *wait)) : told_.wait(lock);  // sleeps here
-    std::vector<Accept*> rested;
-    for (const ConnectionId id : expired(Clock::now())) {
-      if (id == listener_id)
-        rested.swap(resting_);
-      else
-        ring(id);
-    }
+    const std::vector<ConnectionId> due = expired(Clock::now());
     lock.unlock();
-    for (Accept* accept : rested)
-      post_accept(*accept);
+    for (const ConnectionId id : due)
+      id == listener_id ? accept_again() : post_for_sure(id.value);
     lock.lock();
   }
+}
+
+/// A pause is over, for all accepts that could not be posted.
+void Model::accept_again() {
+  pausing_ = false;  // first: who comes to rest from here on begins the next one
+  for (Accept& accept : accepts_)
+    if (accept.resting.exchange(false)) post_accept(accept);
 }
 
 void Model::run() {
@@ -286,7 +290,7 @@ void Model::run() {
 std::error_code Model::arm(Seat& seat) {
   Operation& receive = operations_of(seat).receive;
   // All was sent at once, and more is due: after those who wait. No packet of a send would bring it back.
-  if (seat.ledger.wants_send() && !operations_of(seat).send.pending) post(seat.id.value);
+  if (seat.ledger.wants_send() && !operations_of(seat).send.pending) ring(seat.id);
   if (receive.pending || !seat.ledger.wants_receive()) return {};
   WSABUF nothing{};
   DWORD flags = 0;
@@ -318,18 +322,15 @@ void Model::post_accept(Accept& accept) {
   accept.arrival.emplace(*this);
   try {
     accept.socket = os::make_socket(family, SOCK_STREAM);
-    if (listener().begin(start)) return;
+    if (listener().begin(std::ref(start))) return;  // by reference: a copy would be an allocation
   } catch (const std::system_error& none) {
     error = none.code();
   }
   accept.socket.reset();
   accept.arrival.reset();
-  if (!error) return;  // a stop
-  {
-    const std::lock_guard lock(mutex_);
-    resting_.push_back(&accept);
-  }
-  pause_accepting({.error = error}, Clock::now());
+  if (!error) return;     // a stop
+  accept.resting = true;  // from here on it is the keeper's
+  if (!pausing_.exchange(true)) pause_accepting({.error = error}, Clock::now());
 }
 
 os::Accepted Model::accepted_by(Accept& accept) {
@@ -365,14 +366,25 @@ bool Model::associate(Seat& seat) {
   return false;
 }
 
-void Model::post(ULONG_PTR key) {
-  if (!::PostQueuedCompletionStatus(port_.get(), 0, key, nullptr)) throw std::bad_alloc();
+/// False: the system has no memory for a packet.
+bool Model::post(ULONG_PTR key) {
+  return ::PostQueuedCompletionStatus(port_.get(), 0, key, nullptr) != 0;
+}
+
+/// A deadline or an exit that was lost would not come again, and who posts those can wait.
+void Model::post_for_sure(ULONG_PTR key) {
+  while (!post(key))
+    ::Sleep(10);
+}
+
+void Model::ring(ConnectionId id) {
+  if (!post(id.value)) throw std::bad_alloc();
 }
 
 void Model::wake() {
   // Of a stop the accepts tell, which it cancels. That no connection is left must reach every thread.
   if (!finished()) return;
-  post(exit_key);
+  post_for_sure(exit_key);
   earlier_deadline();
 }
 

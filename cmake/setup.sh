@@ -9,6 +9,16 @@ need() {
   esac || missing="$missing $2"
 }
 
+# For Windows programs on this machine: the compiler, and what runs them.
+need_wine() {
+  need x86_64-w64-mingw32-g++-posix g++-mingw-w64-x86-64-posix
+  need wine 'wine wine64'
+}
+have_wine() {
+  command -v x86_64-w64-mingw32-g++-posix >/dev/null 2>&1 && command -v wine >/dev/null 2>&1
+}
+wine_version() { WINEDEBUG=-all wine --version; }
+
 # install_missing: as root on Debian or Ubuntu the packages by name; else the line to type.
 install_missing() {
   [ -n "$missing" ] || return 0

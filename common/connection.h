@@ -83,6 +83,7 @@ class Ledger {
   bool open() const { return phase_ == Phase::open; }            ///< sends are taken
   bool closing() const { return phase_ == Phase::closing; }  ///< close() was called, and our FIN is not out
   bool ended() const { return phase_ >= Phase::ended; }
+  Time moved() const { return moved_; }  ///< when bytes last moved, either way
   CloseReason reason() const { return reason_; }
   std::error_code error() const { return {error_, std::system_category()}; }
 

@@ -10,6 +10,7 @@ constinit thread_local Core::Turn Core::turn_;
 namespace {
 constexpr Milliseconds accept_pause{50};
 constexpr Milliseconds acknowledgement_pause{20};
+constexpr Milliseconds silence_enough{500};
 }  // namespace
 
 Core::Core(Options options, Callbacks callbacks, os::Mode listener_mode)
@@ -304,15 +305,19 @@ void Core::collect_promised(Seat& seat) {
 }
 
 void Core::shut_down(Seat& seat, Time now) {
-  const bool done = stopping() && nothing_to_lose(seat);
+  const bool done = stopping() && nothing_to_lose(seat, now);
   os::finish_sending(seat.socket.get());
   seat.ledger.shut_down(now);
   if (done) seat.ledger.stop_lingering();
 }
 
-/// The peer has taken all that was sent, and nothing of its lies unread, for which a close would reset.
-bool Core::nothing_to_lose(const Seat& seat) {
-  return os::unacknowledged(seat.socket.get()) == 0 && !os::unread(seat.socket.get());
+/// The peer has taken all that was sent, and nothing of its lies unread, for which a close would reset. Where the
+/// system does not tell of the first: it has sent nothing for a while. What it has not taken yet goes on being
+/// delivered after the close, unless more comes from it. STOP-04
+bool Core::nothing_to_lose(const Seat& seat, Time now) {
+  if (os::unread(seat.socket.get())) return false;
+  const std::optional<std::size_t> left = os::unacknowledged(seat.socket.get());
+  return left ? *left == 0 : now - seat.ledger.moved() >= silence_enough;
 }
 
 void Core::keep_time(Seat& seat, Time now) try {
@@ -321,7 +326,7 @@ void Core::keep_time(Seat& seat, Time now) try {
   Time deadline = seat.ledger.deadline();
   if (stopping() && seat.ledger.lingering()) {
     // A stop waits for no FIN from a peer that has had everything. That it has is told by no event.
-    if (nothing_to_lose(seat)) return seat.ledger.stop_lingering();
+    if (nothing_to_lose(seat, now)) return seat.ledger.stop_lingering();
     deadline = std::min(deadline, now + acknowledgement_pause);
   }
   if (deadline >= seat.alarm) return;

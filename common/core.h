@@ -133,7 +133,7 @@ class Core : public Server {
   template <class Callback>
   void call(Seat&, Callback callback);
   void log_ended(const Seat&, std::string_view why);
-  static bool nothing_to_lose(const Seat&);
+  static bool nothing_to_lose(const Seat&, Time now);
   void apply(Seat&, Mail&);
   void collect_promised(Seat&);
   void begin_stop(Seat&);

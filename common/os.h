@@ -125,8 +125,8 @@ void reset_on_close(Handle socket);  ///< the next close sends RST and drops wha
 /// tell: always 0, so that a peer counts as taking nothing while no send succeeds.
 std::uint64_t acknowledged(Handle socket);
 /// Bytes, a FIN among them, handed to the system that the peer has not acknowledged (SIOCOUTQ, tcp(7)). Windows does
-/// not tell: always 0. There a socket that is closed goes on delivering what was sent.
-std::size_t unacknowledged(Handle socket);
+/// not tell.
+std::optional<std::size_t> unacknowledged(Handle socket);
 bool unread(Handle socket);  ///< input lies there that nobody has read
 
 #ifdef _WIN32

@@ -212,7 +212,7 @@ std::uint64_t acknowledged(Handle socket) {
   return ::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_acked : 0;
 }
 
-std::size_t unacknowledged(Handle socket) {
+std::optional<std::size_t> unacknowledged(Handle socket) {
   int bytes = 0;
   return ::ioctl(socket, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
 }

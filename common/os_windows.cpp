@@ -300,8 +300,8 @@ std::uint64_t acknowledged(Handle) {
   return 0;
 }
 
-std::size_t unacknowledged(Handle) {
-  return 0;
+std::optional<std::size_t> unacknowledged(Handle) {
+  return std::nullopt;
 }
 
 bool unread(Handle socket) {
@@ -404,11 +404,15 @@ class LogWriter {
   std::shared_ptr<State> state_;
 };
 
+LogWriter& log_writer() {
+  static LogWriter writer;
+  return writer;
+}
+
 }  // namespace
 
 void write_log_line(std::string_view line) noexcept try {
-  static LogWriter writer;
-  writer.line(line);
+  log_writer().line(line);
 } catch (const std::exception&) {  // no memory, or no thread: nobody can be told
 }
 
@@ -428,6 +432,7 @@ BOOL WINAPI on_control(DWORD event) {
 }  // namespace
 
 void prepare_process() {
+  log_writer();                              // while there is a thread to be had. LIFE-07
   ::_setmode(::_fileno(stdout), _O_BINARY);  // a line ends with \n here too: programs read it
   ::SetConsoleCtrlHandler(nullptr, FALSE);   // a parent may have had Ctrl-C ignored, and that is inherited
   if (!::SetConsoleCtrlHandler(on_control, TRUE))

@@ -179,6 +179,7 @@ TEST_CASE("contract 2: on_open and on_close pair, however connections end") {
   CHECK(server.is_empty());
   pick = false;
   const Client stays(server.where());  // and stop ends this one
+  server.id_of(stays);                 // the last of all
   CHECK(eventually([&] { return server->stats().active == 1; }));
   server->stop(0ms);
   CHECK(server.closed(CloseReason::stopping) == 1);

@@ -124,7 +124,12 @@ bool Model::settle(Seat& seat, std::uint32_t& events) {
     close_connection(seat);
     return false;
   }
-  return !release(seat, events, [] { return std::error_code{}; });  // build_sets() re-arms
+  return !release(seat, events, [&] {  // build_sets() re-arms
+    // All was sent, and a callback is due: after those who wait. Room in the socket would be the wrong thing to wait
+    // for: it is not told of while the peer takes nothing, and no write timeout runs.
+    if (seat.ledger.wants_send() && seat.ledger.unsent_bytes() == 0) ring(seat.id);
+    return std::error_code{};
+  });
 }
 
 void Model::close_connection(Seat& seat) {
@@ -186,7 +191,7 @@ void Model::build_sets() {
   for (const Seat* seat : watched_) {
     const os::Handle handle = seat->socket.get();
     if (seat->ledger.wants_receive()) FD_SET(handle, &readers_);
-    if (seat->ledger.wants_send()) FD_SET(handle, &writers_);
+    if (seat->ledger.unsent_bytes() > 0) FD_SET(handle, &writers_);
     highest_ = std::max(highest_, handle);
   }
 }

@@ -211,8 +211,12 @@ void Model::run() {
 /// Asks for what the connection waits for. The last thing in a turn: an event may come while this call is
 /// under way.
 std::error_code Model::arm(Seat& seat) {
-  const std::uint32_t mask = always_told | (seat.ledger.wants_receive() ? input : 0) |
-                             (seat.ledger.wants_send() ? output : 0) | one_shot_;
+  // All was sent, and a callback is due: after those who wait. Room in the socket would be the wrong thing to wait for:
+  // it is not told of while the peer takes nothing, and no write timeout runs.
+  const bool unsent = seat.ledger.unsent_bytes() > 0;
+  if (!unsent && seat.ledger.wants_send()) ring(seat.id);
+  const std::uint32_t mask =
+      always_told | (seat.ledger.wants_receive() ? input : 0) | (unsent ? output : 0) | one_shot_;
   if (mask == seat.armed && !one_shot_) return {};
   epoll_event event{.events = mask, .data = {.u64 = seat.id.value}};
   const int operation = seat.armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;

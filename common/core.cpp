@@ -270,7 +270,8 @@ void Core::blocked(Seat& seat, Time now) {
 
 void Core::failed(Seat& seat, std::error_code error) {
   const bool reset = error == std::errc::connection_reset || error == std::errc::broken_pipe;
-  seat.ledger.failed(reset ? CloseReason::reset : CloseReason::error, error, Step::close);
+  // An orderly FIN behind a stream that an error cut short would lie to the peer.
+  seat.ledger.failed(reset ? CloseReason::reset : CloseReason::error, error, Step::reset);
 }
 
 void Core::deliver(Seat& seat) {

@@ -533,6 +533,18 @@ TEST_CASE("contract 9: a peer that takes nothing for write_timeout is reset for 
   }
 }
 
+TEST_CASE("contract 9: so is one whose queue is refilled each time the system has taken all of it") {
+  // The system's buffer may be so full that no room is told of, and yet have taken the whole queue.
+  const std::string text = pattern(64 * 1024);
+  const auto refill = [&](Connection& c) {
+    while (c.send(text) == SendResult::queued) {
+    }
+  };
+  Running server({.on_open = refill, .on_drained = refill}, {.write_timeout = 300ms});
+  const Client client = Client::narrow(server.where());
+  CHECK(server.ends(CloseReason::write_timeout));
+}
+
 TEST_CASE("contract 9: a peer that takes little, but takes, lives") {
   // So little that its server sees no room to write for longer than the timeout: only acknowledgements tell. Wine does
   // not tell of them, and lets a send that sleeps take nothing until much is free.

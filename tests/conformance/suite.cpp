@@ -243,7 +243,8 @@ void check_listed_limits() {
 
 /// The catalogue's order of families, and the numbers within one.
 std::pair<std::size_t, std::string> catalogue_order(const Row& row) {
-  constexpr std::array<std::string_view, 5> families{"LIFE", "SVC", "IO", "CLOSE", "STOP"};
+  constexpr std::array<std::string_view, 13> families{"LIFE",  "SVC",  "IO",   "CLOSE", "BP",  "CONC", "LIM",
+                                                      "ABUSE", "TIME", "STOP", "LEAK",  "OBS", "SCALE"};
   const std::string id = row.id();
   const auto family = std::ranges::find(families, std::string_view(id).substr(0, id.find('-')));
   return {family - families.begin(), id};

@@ -121,12 +121,25 @@ void get_extension(os::Handle socket, GUID id, Function& function) {
     fail("SIO_GET_EXTENSION_FUNCTION_POINTER");
 }
 
+/// With a provider layered over the system's, whose sockets are no handles of the system's (IFS), a packet may come
+/// though an operation was done at once (SetFileCompletionNotificationModes). Such are out of use since Windows 8.
+void require_own_handles(os::Handle socket) {
+  WSAPROTOCOL_INFOW provider{};
+  int size = sizeof provider;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PROTOCOL_INFOW, reinterpret_cast<char*>(&provider), &size) != 0)
+    throw std::system_error(os::last_error(), "SO_PROTOCOL_INFO");
+  if ((provider.dwServiceFlags1 & XP1_IFS_HANDLES) == 0)
+    throw std::system_error(std::make_error_code(std::errc::operation_not_supported),
+                            "a layered Winsock provider without system handles is installed");
+}
+
 Model::Model(Options o, Callbacks callbacks)
     : Core(std::move(o), std::move(callbacks), os::Mode::non_blocking),
       port_(::CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, workers(options()))) {
   if (!port_) fail("CreateIoCompletionPort");
   const auto handle = reinterpret_cast<HANDLE>(listener().handle());
   if (!::CreateIoCompletionPort(handle, port_.get(), listener_key, 0)) fail("CreateIoCompletionPort");
+  require_own_handles(listener().handle());
   get_extension(listener().handle(), WSAID_ACCEPTEX, accept_ex_);
   get_extension(listener().handle(), WSAID_GETACCEPTEXSOCKADDRS, addresses_of_);
 }
@@ -310,13 +323,15 @@ void Model::post_accept(Accept& accept) {
   const auto start = [&] {
     constexpr DWORD room = sizeof(sockaddr_storage) + 16;
     DWORD size = 0;
-    // To wait for no data: else 32 silent clients close the door. ABUSE-06
-    if (accept_ex_(listener().handle(), accept.socket.get(), accept.addresses.data(), 0, room, room, &size,
-                   accept.start()) ||
-        ::WSAGetLastError() == WSA_IO_PENDING)
-      return true;
-    accept.pending = false;
-    error = os::last_error();
+    do {
+      // To wait for no data: else 32 silent clients close the door. ABUSE-06
+      if (accept_ex_(listener().handle(), accept.socket.get(), accept.addresses.data(), 0, room, room, &size,
+                     accept.start()) ||
+          ::WSAGetLastError() == WSA_IO_PENDING)
+        return true;
+      accept.pending = false;
+      error = os::last_error();
+    } while (error == std::errc::connection_reset);  // of one that died in the backlog: the next
     return false;
   };
   accept.arrival.emplace(*this);

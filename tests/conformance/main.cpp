@@ -4,16 +4,20 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <iostream>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "common/arguments.h"
 #include "tests/conformance/platform.h"
+#include "tests/conformance/report.h"
+#include "tests/conformance/subject.h"
 #include "tests/conformance/suite.h"
 
 namespace {
@@ -31,7 +35,7 @@ double factor(std::string_view text) {
 }
 
 /// "CLOSE-02 reason, to the end of the line"; # begins a comment.
-void read_limits(std::string_view name, Settings& into) {
+void read_limits(SubjectOptions& into, std::string_view name) {
   std::ifstream file{std::string(name)};
   if (!file) throw BadArgument("--expect: cannot read '" + std::string(name) + "'");
   std::string line;
@@ -43,32 +47,104 @@ void read_limits(std::string_view name, Settings& into) {
   }
 }
 
-void store_stop(std::string_view text, Settings& into) {
+void store_stop(SubjectOptions& into, std::string_view text) {
   if (text != "SIGTERM") throw BadArgument("--stops-on takes SIGTERM, not '" + std::string(text) + "'");
   into.stops_on_sigterm = true;
 }
 
-std::vector<Argument> table(Settings& into, bool& help) {
+/// A file to write a report to, opened before anything is judged.
+class ReportFile {
+ public:
+  void open(std::string_view name) {
+    name_ = name;
+    file_.open(name_, std::ios::binary);
+    check();
+  }
+  void write(void (*as)(std::ostream&, std::span<const Result>), std::span<const Result> results) {
+    if (!file_.is_open()) return;
+    as(file_, results);
+    file_.close();
+    check();
+  }
+
+ private:
+  void check() const {
+    if (!file_) throw BadArgument("cannot write " + name_ + ": " + std::generic_category().message(errno));
+  }
+  std::string name_{};
+  std::ofstream file_{};
+};
+
+/// What the command line says beside the settings.
+struct CommandLine {
+  bool help = false;
+  SubjectOptions common{};  ///< what stands before the first subject holds for each
+  std::vector<SubjectOptions> subjects{};
+  std::vector<char*> doctests{};
+  ReportFile html{}, junit{};
+
+  SubjectOptions& subject() { return subjects.empty() ? common : subjects.back(); }
+};
+
+std::string as_typed(std::string_view name, std::string_view text) {
+  return " " + std::string(name) + (text.empty() ? "" : " " + quoted(std::string(text)));
+}
+
+/// A setting of the whole run.
+Argument setting(std::string_view name, std::string_view value, std::string_view help,
+                 void (*store)(Settings&, std::string_view)) {
+  return {name, value, help, [name, store](std::string_view text) {
+            store(settings(), text);
+            settings().command += as_typed(name, text);
+          }};
+}
+
+/// An option of the subject that it follows.
+Argument option(CommandLine& line, std::string_view name, std::string_view value, std::string_view help,
+                void (*store)(SubjectOptions&, std::string_view)) {
+  return {name, value, help, [&line, name, store](std::string_view text) {
+            store(line.subject(), text);
+            line.subject().command += as_typed(name, text);
+          }};
+}
+
+/// Begins a subject.
+Argument subject(CommandLine& line, std::string_view name, std::string_view value, std::string_view help,
+                 std::string SubjectOptions::*where) {
+  return {name, value, help, [&line, name, where](std::string_view text) {
+            line.subjects.push_back(line.common);
+            line.subject().*where = text;
+            line.subject().command += as_typed(name, text);
+          }};
+}
+
+std::vector<Argument> table(CommandLine& line) {
+  using Text = std::string_view;
   return {
-      {"--server", "CMD",
-       "start this and judge it; {port} in it: another's server, which is told its port so",
-       [&into](std::string_view text) { into.server = text; }},
-      {"--connect", "HOST:PORT", "judge a server that already runs there",
-       [&into](std::string_view text) { into.address = text; }},
-      {"--service", "NAME", "what it serves (another's: echo; ours: each in turn)",
-       [&into](std::string_view text) { into.service = text; }},
-      {"--stops-on", "SIGTERM", "another's server: hold it to an orderly end, too",
-       [&into](std::string_view text) { store_stop(text, into); }},
-      {"--expect", "FILE",
-       "cases that must fail, with the reason: a line each, such as: CLOSE-02 no half-close",
-       [&into](std::string_view text) { read_limits(text, into); }},
-      {"--seed", "N", "of all that is random (1)",
-       [&into](std::string_view text) { into.seed = ladder::number("--seed", text, 0, 1'000'000); }},
-      {"--timeout-scale", "F", "stretch all patience, for slow machines and sanitizers (1)",
-       [&into](std::string_view text) { into.scale = factor(text); }},
-      {"--strict", "", "what could only be recorded (INFO) fails",
-       [&into](std::string_view) { into.strict = true; }},
-      {"--help", "", "print this and exit", [&help](std::string_view) { help = true; }},
+      subject(line, "--server", "CMD",
+              "start this and judge it; {port} in it: another's server, which is told its port so",
+              &SubjectOptions::server),
+      subject(line, "--connect", "HOST:PORT", "judge a server that already runs there",
+              &SubjectOptions::address),
+      option(line, "--name", "NAME", "what the server is called in the reports",
+             [](SubjectOptions& into, Text text) { into.name = text; }),
+      option(line, "--service", "NAME", "what it serves (another's: echo; ours: each in turn)",
+             [](SubjectOptions& into, Text text) { into.service = text; }),
+      option(line, "--stops-on", "SIGTERM", "another's server: hold it to an orderly end, too", store_stop),
+      option(line, "--expect", "FILE",
+             "cases that must fail, with the reason: a line each, such as: CLOSE-02 no half-close",
+             read_limits),
+      setting("--seed", "N", "of all that is random (1)",
+              [](Settings& into, Text text) { into.seed = ladder::number("--seed", text, 0, 1'000'000); }),
+      setting("--timeout-scale", "F", "stretch all patience, for slow machines and sanitizers (1)",
+              [](Settings& into, Text text) { into.scale = factor(text); }),
+      setting("--strict", "", "what could only be recorded (INFO) fails",
+              [](Settings& into, Text) { into.strict = true; }),
+      {"--html", "FILE", "write a page: the grid, and behind each cell the wire log",
+       [&line](Text text) { line.html.open(text); }},
+      {"--junit", "FILE", "write JUnit's XML, with every case in it",
+       [&line](Text text) { line.junit.open(text); }},
+      {"--help", "", "print this and exit", [&line](Text) { line.help = true; }},
   };
 }
 
@@ -82,38 +158,46 @@ bool is_doctests(std::string_view word) {
   return std::ranges::any_of(names, [&](std::string_view name) { return word.starts_with(name); });
 }
 
-/// Splits the command line between the two, and stores ours.
-std::vector<char*> read_command_line(std::span<char*> words, Settings& into, bool& help) {
-  std::vector<char*> ours, doctests{words.front()};
-  into.rerun = quoted(words.front());
-  for (char* word : words.subspan(1)) {
-    const bool theirs = is_doctests(word);
-    (theirs ? doctests : ours).push_back(word);
-    if (!theirs) into.rerun += " " + quoted(word);
-  }
-  if (const auto rest = ladder::parse(ours, table(into, help)); !rest.empty())
+CommandLine read_command_line(std::span<char*> words) {
+  CommandLine line;
+  std::vector<char*> ours;
+  line.doctests.push_back(words.front());
+  settings().command = quoted(words.front());
+  for (char* word : words.subspan(1))
+    (is_doctests(word) ? line.doctests : ours).push_back(word);
+  if (const auto rest = ladder::parse(ours, table(line)); !rest.empty())
     throw BadArgument("unexpected argument '" + std::string(rest.front()) + "' (--help lists the options)");
-  return doctests;
+  return line;
 }
 
-void require_one_subject(const Settings& all) {
-  if (all.server.empty() == all.address.empty())
+std::vector<Subject> find_subjects(const CommandLine& line) {
+  if (line.subjects.empty())
     throw BadArgument("what is to be judged? Give --server CMD or --connect HOST:PORT (--help explains)");
+  // Who is reached by --connect is not in a network of ours.
+  if (std::ranges::all_of(line.subjects, [](const auto& each) { return each.address.empty(); }))
+    settings().private_network = enter_private_network();
+  return {line.subjects.begin(), line.subjects.end()};
 }
 
-int play(std::span<char*> doctests_words, Settings& all) {
+int play(CommandLine& line) {
   doctest::Context context;
   context.setOption("reporters", "none");  // the table is ours
-  context.applyCommandLine(static_cast<int>(doctests_words.size()), doctests_words.data());
-  const bool query = std::ranges::any_of(doctests_words, [](std::string_view word) {
+  context.applyCommandLine(static_cast<int>(line.doctests.size()), line.doctests.data());
+  const bool query = std::ranges::any_of(line.doctests, [](std::string_view word) {
     return word.starts_with("--list") || word.starts_with("--count") || word == "-ltc" || word == "-c";
   });
   if (query) return context.run();
-  require_one_subject(all);
-  if (!all.server.empty()) all.private_network = enter_private_network();
-  open_subject();
-  context.run();
-  return report() ? EXIT_SUCCESS : EXIT_FAILURE;
+  const std::vector<Result> results = judge_all(find_subjects(line), [&context] { context.run(); });
+  if (results.size() > 1) print_grid(std::cout, results);
+  line.html.write(write_html, results);
+  line.junit.write(write_junit, results);
+  return std::ranges::all_of(results, nothing_failed) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+void print_help(CommandLine& line) {
+  std::cout << "Judges a TCP server by what it does, or several in turn. Options:\n"
+            << ladder::help(table(line)) << "and doctest's, such as -tc='CLOSE-01*' and --list-test-cases\n"
+            << "The options from --name to --expect are for the server that they follow.\n";
 }
 
 }  // namespace
@@ -121,16 +205,10 @@ int play(std::span<char*> doctests_words, Settings& all) {
 int main(int argc, char** argv) {
   try {
     prepare_console();
-    bool help = false;
-    Settings& all = settings();
-    std::vector<char*> doctests = read_command_line({argv, static_cast<std::size_t>(argc)}, all, help);
-    if (help) {
-      std::cout << "Judges a TCP server by what it does. Options:\n"
-                << ladder::help(table(all, help))
-                << "and doctest's, such as -tc='CLOSE-01*' and --list-test-cases\n";
-      return EXIT_SUCCESS;
-    }
-    return play(doctests, all);
+    CommandLine line = read_command_line({argv, static_cast<std::size_t>(argc)});
+    if (!line.help) return play(line);
+    print_help(line);
+    return EXIT_SUCCESS;
   } catch (const std::exception& error) {
     std::cerr << error.what() + std::string("\n");
     return 2;

@@ -1,8 +1,6 @@
 # The suite judged: each of the broken servers must turn its case red, and the same server in good order none.
 #   cmake -DCONFORMANCE=… -DBROKEN_SERVER=… -DFOLDER=… -P self.cmake
 
-set(wrong_ones 0)
-
 # Runs the suite with these arguments. It must end with `status`, and its output must match `pattern`.
 function(demand status pattern)
   execute_process(COMMAND ${CONFORMANCE} ${ARGN} RESULT_VARIABLE ended OUTPUT_VARIABLE output ERROR_VARIABLE output)
@@ -46,7 +44,58 @@ demand(1 "\nFAIL  IO-02 .*it did not fail" --server "${good}" --expect ${list} "
 file(WRITE ${list} "IO-99 no such case\n")
 demand(1 "\nFAIL  IO-99 " --server "${good}" --expect ${list} "-tc=IO-01*")
 
+file(WRITE ${list} "IO-02 each thousandth byte is lost\n")
+
 demand(2 "no case" --server "${good}" "-tc=IO-99*")
 demand(2 "{port}" --server "${BROKEN_SERVER}")
 demand(2 "no_such_program" --server no_such_program)
 demand(2 "--sever" --sever "${good}")
+
+# Several servers in one run: a grid, a page and JUnit's XML. What a server says is text, and never more.
+set(page ${FOLDER}/conformance_self.html)
+set(junit ${FOLDER}/conformance_self.xml)
+set(garbage "\"${BROKEN_SERVER}\" answers_garbage {port}")
+demand(1 "\n +good +lossy +<b>&\" *\n.*\nIO-02 +PASS +LIMIT +FAIL +1 000.*\nIO-12 +PASS +FAIL +FAIL "
+       --html ${page} --junit ${junit} "-tc=SVC-0*,IO-02*,IO-12*" --server "${good}" --name good
+       --server "${drops}" --name lossy --expect ${list} --server "${garbage}" --name "<b>&\"")
+
+# demand_text(FILE COUNT REGEX): so many matches
+function(demand_text file count regex)
+  file(READ ${file} text)
+  string(REPLACE ";" "," text "${text}")  # it divides lists
+  string(REGEX MATCHALL "${regex}" found "${text}")
+  list(LENGTH found times)
+  if(times EQUAL count)
+    message(STATUS "as it must be: ${count} × ${regex}")
+  else()
+    message(SEND_ERROR "${file} must have ${count} × '${regex}'. It has ${times}.")
+  endif()
+endfunction()
+
+demand_text(${junit} 3 "<testsuite name=\"(good|lossy|&lt,b&gt,&amp,&quot,)\"")
+demand_text(${junit} 36 "<testcase ")  # nine of SVC, two of IO and the end, for each
+demand_text(${junit} 8 "<failure message=")
+demand_text(${junit} 18 "<skipped message=\"N/A: ")
+demand_text(${junit} 1 "<skipped message=\"LIMIT: each thousandth byte is lost\"")
+demand_text(${page} 36 "<a class=\"verdict (pass|limit|fail|none)\" href=\"#[A-Z0-9-]+\">")
+demand_text(${page} 12 "<dt>wire</dt><dd><pre>\\+0\\.[0-9]+ C[0-9]*&gt,S connect\n")  # garbage is seen before a case begins
+demand_text(${page} 1 "<dt>reason</dt><dd>each thousandth byte is lost</dd>")
+demand_text(${page} 0 "<script|<b>&|\"&'")
+foreach(tool "xmllint;--noout" "python3;-c;import sys, xml.dom.minidom as x; [x.parse(f) for f in sys.argv[1:]]")
+  list(POP_FRONT tool program)
+  find_program(${program}_FOUND ${program})
+  if(NOT ${program}_FOUND)
+    message(STATUS "not looked at by ${program}, which is not here")
+    continue()
+  endif()
+  execute_process(COMMAND ${${program}_FOUND} ${tool} ${page} ${junit} RESULT_VARIABLE ended ERROR_VARIABLE output)
+  if(NOT ended STREQUAL 0)
+    message(SEND_ERROR "${program} finds these not well formed:\n${output}")
+  endif()
+endforeach()
+
+demand(2 "^cannot write ${FOLDER}/nowhere/page.html: [^\n]*\n$" --html ${FOLDER}/nowhere/page.html --server "${good}")
+demand(2 "^cannot write ${FOLDER}: [^\n]*\n$" --server "${good}" --junit ${FOLDER})
+if(EXISTS /dev/full)
+  demand(2 "\ncannot write /dev/full: " --html /dev/full --server "${good}" "-tc=IO-02*")
+endif()

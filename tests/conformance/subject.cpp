@@ -57,7 +57,7 @@ std::string field(const std::string& line, const std::string& key) {
 }
 
 std::string state_of(Process& process) {
-  if (const auto ended = process.wait(Duration::zero())) return to_string(*ended);
+  if (const auto ended = process.wait(milliseconds(20))) return to_string(*ended);  // it may be about to
   return "it runs, " + std::to_string(process.threads()) + " threads, " +
          std::to_string(std::chrono::duration_cast<milliseconds>(process.cpu()).count()) +
          " ms of processor time so far";
@@ -131,8 +131,12 @@ Process& Server::process() {
 }
 
 void Server::warm_up() {
-  for (int client = 0; client < 2; ++client)
-    expect_next_client_served(target_, service_);
+  try {
+    for (int client = 0; client < 2; ++client)
+      expect_next_client_served(target_, service_);
+  } catch (const Failed& failed) {
+    throw Failed("of a server just started, " + failed.expected, failed.actual + last_words());
+  }
   const Time until = Clock::now() + patience();
   Holdings seen = holdings();
   for (Time since = Clock::now(); Clock::now() < until && Clock::now() - since < scaled(milliseconds(100));) {
@@ -208,18 +212,16 @@ std::string Server::last_words() {
   return service_ + ": " + state_of(*process_) + "\n" + end_of(process_->log());
 }
 
-Subject::Subject() {
-  if (settings().server.empty()) {
-    foreign_service_ = settings().service.empty() ? "echo" : settings().service;
-    parse_address(settings().address);
+Subject::Subject(SubjectOptions options) : options_(std::move(options)) {
+  if (!options_.service.empty()) foreign_service_ = options_.service;
+  if (options_.server.empty()) {
+    parse_address(options_.address);
     return;
   }
-  words_ = split(settings().server);
+  words_ = split(options_.server);
   if (words_.empty()) throw std::runtime_error("--server takes a command");
   if (std::ranges::none_of(words_, [](const auto& word) { return word.find(port_mark) != word.npos; }))
     ask_profile();
-  else if (!settings().service.empty())
-    foreign_service_ = settings().service;
 }
 
 void Subject::ask_profile() {
@@ -229,7 +231,7 @@ void Subject::ask_profile() {
   const std::string profile = asked.output();
   if (!ended || !ended->in_order() || json_value(profile, "model").empty())
     throw std::runtime_error(
-        "'" + settings().server +
+        "'" + options_.server +
         "' does not answer --describe as a server of the ladder does. For another's, write "
         "{port} where its command takes the port");
   ours_ = true;
@@ -240,12 +242,24 @@ void Subject::ask_profile() {
 }
 
 bool Subject::offers(std::string_view service) const {
-  if (ours_) return settings().service.empty() || settings().service == service;
+  if (ours_) return options_.service.empty() || options_.service == service;
   return foreign_service_ == service;
 }
 
+std::string Subject::name() const {
+  if (!options_.name.empty()) return options_.name;
+  if (!starts()) return options_.address;
+  return ours_ ? profile_.model : words_.front().substr(words_.front().find_last_of("/\\") + 1);
+}
+
 std::string Subject::describe() const {
-  return starts() ? settings().server + " (" + profile_.model + ")" : settings().address;
+  const std::string hidden = unseen();
+  return (starts() ? options_.server + " (" + profile_.model + ")" : options_.address) + ", seed " +
+         std::to_string(settings().seed) + (hidden.empty() ? "" : "; not seen here: " + hidden);
+}
+
+std::string Subject::command() const {
+  return settings().command + options_.command;
 }
 
 Process Subject::run(std::vector<std::string> arguments) const {
@@ -255,7 +269,7 @@ Process Subject::run(std::vector<std::string> arguments) const {
 }
 
 std::unique_ptr<Server> Subject::start(const StartOptions& how) const {
-  if (!starts()) return std::make_unique<Server>(parse_address(settings().address), std::string(how.service));
+  if (!starts()) return std::make_unique<Server>(parse_address(options_.address), std::string(how.service));
   if (ours_) return start_ours(how);
   return start_foreign(how);
 }

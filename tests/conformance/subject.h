@@ -88,18 +88,29 @@ class Server {
   bool ours_ = false;
 };
 
+/// What the command line says of one subject.
+struct SubjectOptions {
+  std::string name{}, server{}, address{}, service{};
+  bool stops_on_sigterm = false;                ///< a foreign server: STOP and "exits 0" hold for it too
+  std::map<std::string, std::string> limits{};  ///< cases expected to fail, with the reason
+  std::string command{};                        ///< these options, as they were typed
+};
+
 /// What is judged: a program or an address.
 class Subject {
  public:
-  /// Reads the settings and asks the program what it is. Throws std::runtime_error if it cannot be judged at
-  /// all.
-  Subject();
+  /// Asks the program what it is. Throws std::runtime_error if it cannot be judged at all.
+  explicit Subject(SubjectOptions);
 
+  const SubjectOptions& options() const { return options_; }
   const Profile& profile() const { return profile_; }
   bool ours() const { return ours_; }
   bool starts() const { return !words_.empty(); }
+  bool ends_in_order() const { return starts() && (ours_ || options_.stops_on_sigterm); }
   bool offers(std::string_view service) const;
+  std::string name() const;      ///< short: --name, or what the command suggests
   std::string describe() const;  ///< for the head of the report
+  std::string command() const;   ///< that judges it as now
 
   std::unique_ptr<Server> start(const StartOptions&) const;  ///< throws Failed if it does not come up
   /// Runs the program of a server of ours with these arguments alone.
@@ -110,6 +121,7 @@ class Subject {
   std::unique_ptr<Server> start_foreign(const StartOptions&) const;
   void ask_profile();
 
+  SubjectOptions options_{};
   std::vector<std::string> words_{};
   std::string foreign_service_ = "echo";
   Profile profile_{};

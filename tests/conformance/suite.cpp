@@ -3,11 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <array>
-#include <iomanip>
 #include <iostream>
 #include <set>
-#include <sstream>
 
 #include "tests/conformance/expect.h"
 #include "tests/conformance/scene.h"
@@ -16,19 +13,9 @@
 namespace conformance {
 namespace {
 
-constexpr std::array<std::string_view, 5> verdict_names{"PASS", "LIMIT", "FAIL", "INFO", "N/A"};
-
-struct Row {
-  std::string title;  ///< "CLOSE-01 1 MiB, half-close: …"
-  Verdict verdict = Verdict::pass;
-  std::string reason{};
-  Duration took{};
-  std::string id() const { return title.substr(0, title.find(' ')); }
-};
-
-/// One run: the subject, the servers that stand, the rows of the table.
+/// The subject that is judged, its servers that stand, its rows so far.
 struct Run {
-  Subject subject{};
+  const Subject* subject{};
   std::map<std::string, std::unique_ptr<Server>, std::less<>> standing{};
   std::vector<Row> rows{};
   std::set<std::string> known{};           ///< ids of all cases, filtered out ones too
@@ -40,10 +27,6 @@ Run& run() {
   return the_run;
 }
 
-std::string rerun_command(const Row& row) {
-  return settings().rerun + " -tc=" + quoted(row.id() + "*");
-}
-
 void end_standing(const std::string& service) {
   run().standing.erase(service);
 }
@@ -53,25 +36,21 @@ Server& standing(const std::string& service) {
   auto& server = run().standing[service];
   if (!server || !server->running()) {
     server.reset();
-    server = run().subject.start({.service = service});
+    server = run().subject->start({.service = service});
   }
   return *server;
 }
 
 void require(const Case& about) {
-  const Subject& subject = run().subject;
+  const Subject& subject = *run().subject;
   if (about.needs == Needs::ours && !subject.ours())
     throw NotApplicable("needs READY and the options of the ladder's servers");
   if (!subject.offers(about.service))
     throw NotApplicable("the service " + std::string(about.service) + " is not offered");
   if (about.needs == Needs::port) return;
   if (!subject.starts()) throw NotApplicable("needs a server that the suite starts (--server)");
-  if (about.needs == Needs::stop && !subject.ours() && !settings().stops_on_sigterm)
+  if (about.needs == Needs::stop && !subject.ends_in_order())
     throw NotApplicable("is not said to end in order (--stops-on SIGTERM)");
-}
-
-bool ends_in_order() {
-  return run().subject.starts() && (run().subject.ours() || settings().stops_on_sigterm);
 }
 
 /// A server of the case's own that still runs is held to what the standing one is, and then must end in
@@ -80,7 +59,7 @@ void end_own(Scene& scene) {
   for (const auto& server : scene.own()) {
     if (server->running() && server->has_process()) {
       server->expect_unharmed();
-      if (ends_in_order()) {
+      if (run().subject->ends_in_order()) {
         server->process().stop();
         expect_exit_in_order(server->process(), scaled(std::chrono::seconds(1)));
       }
@@ -105,33 +84,11 @@ std::string last_words(Scene& scene, Server* server) {
   return words;
 }
 
-void print_block(std::ostream& out, std::string_view name, const std::string& text) {
-  out << "  " << std::left << std::setw(10) << name;
-  std::istringstream lines(text.empty() ? "(none)" : text);
-  std::string line;
-  for (bool first = true; std::getline(lines, line); first = false)
-    out << (first ? "" : "            ") << line << '\n';
-}
-
-std::string failure_report(const Row& row, const Case& about, const Failed& failed, Scene& scene,
-                           Server* server) {
-  std::ostringstream out;
-  out << "FAIL " << row.title << '\n';
-  print_block(out, "required", std::string(about.requirement));
-  print_block(out, "source", std::string(about.source));
-  print_block(out, "catches", std::string(about.catches));
-  print_block(out, "expected", failed.expected);
-  print_block(out, "actual", failed.actual);
-  print_block(out, "wire", scene.log().text());
-  print_block(out, "server", last_words(scene, server));
-  print_block(out, "again", rerun_command(row));
-  return out.str();
-}
-
 /// A failure that is listed (--expect) is a limit; one that is listed and does not come is a failure.
 void apply_limits(Row& row) {
-  const auto listed = settings().limits.find(row.id());
-  if (listed == settings().limits.end()) return;
+  const auto& limits = run().subject->options().limits;
+  const auto listed = limits.find(row.id());
+  if (listed == limits.end()) return;
   if (row.verdict == Verdict::fail) {
     row.verdict = Verdict::limit;
     row.reason = listed->second;
@@ -141,21 +98,29 @@ void apply_limits(Row& row) {
   }
 }
 
-void enter(Row row, const std::string& details) {
+void enter(Row row) {
   apply_limits(row);
   if (settings().strict && row.verdict == Verdict::info) row.verdict = Verdict::fail;
+  for (std::string* text : {&row.reason, &row.expected, &row.actual, &row.wire, &row.server})
+    *text = printable(*text);
   if (row.verdict == Verdict::fail) {
-    std::cout << (details.empty() ? "FAIL " + row.title + "\n  " + row.reason + "\n" : details) << '\n'
-              << std::flush;
+    print_failure(std::cout, row);
     ADD_FAIL_CHECK_AT(run().current->m_file.c_str(), static_cast<int>(run().current->m_line),
-                      (details + row.reason).c_str());
+                      row.reason.c_str());
   }
   run().rows.push_back(std::move(row));
 }
 
-/// What the case came to; empty details unless it failed.
-std::string play(Row& row, const Case& about, const std::function<void(Scene&)>& body) {
-  Scene scene(run().subject);
+void enter_failure(Row& row, const Failed& failed) {
+  row.verdict = Verdict::fail;
+  row.expected = failed.expected;
+  row.actual = failed.actual;
+  row.reason = "expected " + failed.expected + "; seen: " + failed.actual.substr(0, failed.actual.find('\n'));
+}
+
+/// Enters in the row what the case came to.
+void play(Row& row, const Case& about, const std::function<void(Scene&)>& body) {
+  Scene scene(*run().subject);
   Server* server = nullptr;
   try {
     require(about);
@@ -166,19 +131,19 @@ std::string play(Row& row, const Case& about, const std::function<void(Scene&)>&
     row.reason = scene.note();
     if (!scene.info().empty()) row.verdict = Verdict::info, row.reason = scene.info();
     if (!scene.limit().empty()) row.verdict = Verdict::limit, row.reason = scene.limit();
-    return {};
   } catch (const NotApplicable& why) {
     row.verdict = Verdict::not_applicable;
     row.reason = why.what();
-    return {};
   } catch (const Failed& failed) {
+    enter_failure(row, failed);
+  } catch (const std::exception& error) {
     row.verdict = Verdict::fail;
-    row.reason =
-        "expected " + failed.expected + "; seen: " + failed.actual.substr(0, failed.actual.find('\n'));
-    std::string details = failure_report(row, about, failed, scene, server);
-    end_standing(std::string(about.service));  // one failure must not be seen again in the next case
-    return details;
+    row.reason = std::string("the suite itself failed: ") + error.what();
   }
+  row.wire = scene.log().text();
+  if (row.verdict != Verdict::fail) return;
+  row.server = last_words(scene, server);
+  end_standing(std::string(about.service));  // one failure must not be seen again in the next case
 }
 
 }  // namespace
@@ -188,25 +153,18 @@ Settings& settings() {
   return the_settings;
 }
 
-void open_subject() {
-  run();
-}
-
 void judge(const Case& about, const std::function<void(Scene&)>& body) {
   const doctest::TestCaseData* const current = run().current;
   if (!current) throw std::logic_error("a case is judged that nobody has started");
-  Row row{.title = current->m_name};
+  Row row{.title = current->m_name,
+          .requirement = std::string(about.requirement),
+          .source = std::string(about.source),
+          .catches = std::string(about.catches)};
+  row.again = run().subject->command() + " -tc=" + quoted(row.id() + "*");
   const Time started = Clock::now();
-  std::string details;
-  try {
-    details = play(row, about, body);
-  } catch (const std::exception& error) {
-    row.verdict = Verdict::fail;
-    row.reason = std::string("the suite itself failed: ") + error.what();
-    end_standing(std::string(about.service));
-  }
+  play(row, about, body);
   row.took = Clock::now() - started;
-  enter(std::move(row), details);
+  enter(std::move(row));
 }
 
 namespace {
@@ -216,7 +174,7 @@ void end_servers() {
   for (auto& [service, server] : run().standing) {
     if (!server || !server->has_process()) continue;
     try {
-      if (ends_in_order()) {
+      if (run().subject->ends_in_order()) {
         server->process().stop();
         expect_exit_in_order(server->process(), scaled(std::chrono::seconds(1)));
       }
@@ -227,7 +185,7 @@ void end_servers() {
     }
   }
   run().standing.clear();
-  if (row.verdict == Verdict::pass && !ends_in_order()) {
+  if (row.verdict == Verdict::pass && !run().subject->ends_in_order()) {
     row.verdict = Verdict::not_applicable;
     row.reason = "is not said to end in order (--stops-on SIGTERM), or was not started by the suite";
   }
@@ -235,61 +193,33 @@ void end_servers() {
 }
 
 void check_listed_limits() {
-  for (const auto& [id, reason] : settings().limits)
+  for (const auto& [id, reason] : run().subject->options().limits)
     if (!run().known.contains(id))
       run().rows.push_back(
           {.title = id + " is listed, and no such case exists", .verdict = Verdict::fail, .reason = reason});
 }
 
-/// The catalogue's order of families, and the numbers within one.
-std::pair<std::size_t, std::string> catalogue_order(const Row& row) {
-  constexpr std::array<std::string_view, 13> families{"LIFE",  "SVC",  "IO",   "CLOSE", "BP",  "CONC", "LIM",
-                                                      "ABUSE", "TIME", "STOP", "LEAK",  "OBS", "SCALE"};
-  const std::string id = row.id();
-  const auto family = std::ranges::find(families, std::string_view(id).substr(0, id.find('-')));
-  return {family - families.begin(), id};
-}
-
-std::size_t characters(std::string_view text) {  // UTF-8: continuation bytes are none of their own
-  return std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; });
-}
-
-void print_row(const Row& row) {
-  constexpr std::size_t width = 76;
-  std::cout << std::left << std::setw(6) << verdict_names[static_cast<std::size_t>(row.verdict)] << row.title
-            << std::string(std::max<std::size_t>(characters(row.title), width) - characters(row.title), ' ')
-            << std::right << std::fixed << std::setprecision(2) << std::setw(7)
-            << std::chrono::duration<double>(row.took).count() << " s\n";
-  if (!row.reason.empty()) std::cout << "        " << row.reason << '\n';
-}
-
 }  // namespace
 
-bool report() {
-  if (run().rows.empty()) throw std::runtime_error("no case has such a name (--list-test-cases lists them)");
-  end_servers();
-  check_listed_limits();
-  std::array<std::size_t, verdict_names.size()> totals{};
-  std::ranges::stable_sort(run().rows, {}, catalogue_order);
-  std::cout << "\n" << run().subject.describe() << ", seed " << settings().seed << "\n";
-  if (const std::string hidden = unseen(); !hidden.empty()) std::cout << "not seen here: " << hidden << "\n";
-  std::cout << "\n";
-  for (const Row& row : run().rows) {
-    print_row(row);
-    ++totals[static_cast<std::size_t>(row.verdict)];
+std::vector<Result> judge_all(std::span<const Subject> subjects, const std::function<void()>& play_cases) {
+  std::vector<Result> results;
+  for (const Subject& subject : subjects) {
+    run() = {.subject = &subject};
+    play_cases();
+    if (run().rows.empty())
+      throw std::runtime_error("no case has such a name (--list-test-cases lists them)");
+    end_servers();
+    check_listed_limits();
+    sort_by_catalogue(run().rows);
+    results.push_back({subject.name(), subject.describe(), std::move(run().rows)});
+    print_table(std::cout, results.back());
   }
-  std::cout << '\n';
-  for (std::size_t i = 0; i < totals.size(); ++i)
-    std::cout << verdict_names[i] << ' ' << totals[i] << (i + 1 < totals.size() ? ", " : "\n");
-  const std::size_t passed = totals[0], failed = totals[2];
-  std::cout << passed << " passed, " << failed << " failed, " << run().rows.size() - passed - failed
-            << " skipped\n";
-  return failed == 0;
+  return results;
 }
 
 namespace {
 
-/// Tells judge() which case plays, and lists names; all else is judge()'s and report()'s to say.
+/// Tells judge() which case plays, and lists names; all else is judge()'s to say.
 class Reporter : public doctest::IReporter {
  public:
   explicit Reporter(const doctest::ContextOptions&) {}
@@ -306,7 +236,11 @@ class Reporter : public doctest::IReporter {
   }
   void test_case_reenter(const doctest::TestCaseData&) override {}
   void test_case_end(const doctest::CurrentTestCaseStats&) override {}
-  void test_case_exception(const doctest::TestCaseException&) override {}
+  void test_case_exception(const doctest::TestCaseException& in) override {
+    enter({.title = run().current->m_name,
+           .verdict = Verdict::fail,
+           .reason = std::string("the suite itself failed: ") + in.error_string.c_str()});
+  }
   void subcase_start(const doctest::SubcaseSignature&) override {}
   void subcase_end() override {}
   void log_assert(const doctest::AssertData&) override {}

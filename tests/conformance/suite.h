@@ -1,4 +1,4 @@
-// The frame: what a case is, how it is judged, and the report of a whole run.
+// The frame: what a case is, and how it is judged.
 //
 //   TEST_CASE("SVC-01 one byte comes back") {
 //     judge({.requirement = "...", .source = "RFC 862", .catches = "..."}, [](Scene& scene) {
@@ -14,13 +14,14 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <map>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tests/conformance/platform.h"
+#include "tests/conformance/report.h"
 
 namespace conformance {
 
@@ -42,16 +43,13 @@ inline void expect(bool met, const std::string& expected, const std::string& act
   if (!met) throw Failed(expected, actual);
 }
 
-/// The command line, as main.cpp reads it.
+/// What holds for the whole run, as main.cpp reads it from the command line.
 struct Settings {
-  std::string program, server, address, service;
-  std::string rerun{};  ///< the command without its -tc=
+  std::string command{};  ///< the program and the options that a case depends on, for whoever repeats it
   std::uint64_t seed = 1;
   double scale = 1;
   bool strict = false;
-  bool stops_on_sigterm = false;                ///< a foreign server: STOP and "exits 0" hold for it too
-  bool private_network = false;                 ///< the kernel's counters are ours alone
-  std::map<std::string, std::string> limits{};  ///< cases expected to fail, with the reason
+  bool private_network = false;  ///< the kernel's counters are ours alone
 };
 Settings& settings();
 
@@ -63,14 +61,6 @@ inline Duration scaled(std::chrono::duration<double> time) {
 inline Duration patience() {
   return scaled(std::chrono::seconds(3));
 }
-
-enum class Verdict {
-  pass,
-  limit,  ///< a declared limit, observed exactly as declared
-  fail,
-  info,            ///< recorded, not judged
-  not_applicable,  ///< impossible here; the reason says why
-};
 
 enum class Needs {
   port,     ///< anybody's server that offers the service
@@ -89,14 +79,13 @@ struct Case {
 };
 
 class Scene;
+class Subject;
 
 /// Plays the body, checks what must hold after every case, and enters the verdict in the report.
 void judge(const Case&, const std::function<void(Scene&)>& body);
 
-/// Finds out what is judged, by the settings. Throws std::runtime_error if that cannot be.
-void open_subject();
-
-/// After all cases: ends the servers that still run and prints the table. True: nothing failed.
-bool report();
+/// Judges each subject in turn by the cases that `play_cases` plays, and prints each one's table. Throws
+/// std::runtime_error if there is no such case.
+std::vector<Result> judge_all(std::span<const Subject> subjects, const std::function<void()>& play_cases);
 
 }  // namespace conformance

@@ -13,15 +13,20 @@
 #include <iostream>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
+
+using namespace std::string_view_literals;
 
 std::string mode;
 
 bool broken(const char* how) {
   return mode == how;
 }
+
+constexpr std::string_view garbage = "<script>\"&'\x1b[31m\xff\xfe\xc3(\0]]>\n"sv;
 
 struct Client {
   std::string owed{};  // received and not yet sent back
@@ -55,6 +60,7 @@ bool receive(int socket, Client& client) {
       return !broken("closes_at_end_of_input");  // what is owed is forgotten
     }
     std::string bytes = buffer.substr(0, n);
+    if (broken("answers_garbage")) std::cerr << (bytes = garbage);
     if (broken("drops_bytes")) std::erase_if(bytes, [&](char) { return ++client.seen % 1000 == 0; });
     queue_of(client) += bytes;
     if (!broken("closes_at_end_of_input")) return true;

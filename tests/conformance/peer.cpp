@@ -277,11 +277,22 @@ std::string noise(std::uint64_t seed, std::size_t size) {
 }
 
 std::size_t push_until_blocked(Peer& peer, std::string_view bytes) {
-  std::size_t sent = 0;
-  while (sent < bytes.size() && peer.writable(scaled(std::chrono::milliseconds(150)))) {
-    sent += peer.offer(bytes.substr(sent, 1 << 16));
-    if (peer.end() == End::reset)
-      throw Failed("a server that lets its peer wait", "a reset after " + std::to_string(sent) + " bytes");
+  return push_until_blocked(std::span(&peer, 1), bytes).front();
+}
+
+std::vector<std::size_t> push_until_blocked(std::span<Peer> peers, std::string_view bytes) {
+  std::vector<std::size_t> sent(peers.size());
+  while (std::ranges::any_of(sent, [&](std::size_t count) { return count < bytes.size(); })) {
+    std::vector<Watch> watched;
+    for (std::size_t i = 0; i < peers.size(); ++i)
+      watched.push_back({&peers[i].socket(), false, sent[i] < bytes.size()});
+    if (!wait(watched, scaled(std::chrono::milliseconds(150)))) break;
+    for (std::size_t i = 0; i < peers.size(); ++i) {
+      if (watched[i].writable) sent[i] += peers[i].offer(bytes.substr(sent[i], 1 << 16));
+      if (peers[i].end() == End::reset)
+        throw Failed("a server that lets its peer wait",
+                     "a reset after " + std::to_string(sent[i]) + " bytes");
+    }
   }
   return sent;
 }

@@ -119,5 +119,7 @@ std::string noise(std::uint64_t seed, std::size_t size);
 
 /// Sends until the connection takes no more, or all has been sent: how much it took.
 std::size_t push_until_blocked(Peer&, std::string_view bytes);
+/// The same bytes from each of them, all at once.
+std::vector<std::size_t> push_until_blocked(std::span<Peer>, std::string_view bytes);
 
 }  // namespace conformance

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -76,6 +77,10 @@ class Process {
   /// None of its threads runs, or would if a processor were free. Windows does not tell, and says yes.
   bool asleep() const;
   Duration cpu() const;  ///< processor time of all its threads, dead ones included
+  std::map<std::uint64_t, Duration> cpu_by_thread() const;  ///< of those that live, by their numbers
+  std::uint64_t memory() const;                             ///< bytes that are its own: heap and stacks
+  /// A sanitizer is built into it: what it holds and how fast it is says little.
+  bool sanitized() const;
   std::size_t threads() const;
   /// Of a Windows program under Wine, its own and the wineserver's sockets; on Windows, handles.
   std::size_t descriptors() const;

@@ -28,6 +28,7 @@
 
 #include "tests/conformance/platform.h"
 #include "tests/conformance/proc.h"
+#include "tests/conformance/suite.h"
 #include "tests/conformance/wine.h"
 
 namespace conformance {
@@ -254,6 +255,30 @@ Duration Process::cpu() const {
   if (clock_getcpuclockid(self_->id, &clock) != 0 || clock_gettime(clock, &time) != 0) return {};
   const Duration own = std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
   return self_->wineserver ? own + self_->wineserver->cpu() : own;
+}
+
+std::map<std::uint64_t, Duration> Process::cpu_by_thread() const {
+  std::map<std::uint64_t, Duration> all;
+  std::error_code gone;
+  for (const auto& task : fs::directory_iterator(directory(self_->id) / "task", gone)) {
+    std::istringstream times(contents(task.path() / "schedstat"));  // nanoseconds on a processor, waiting, …
+    std::uint64_t used = 0;
+    if (times >> used) all[std::stoull(task.path().filename())] = std::chrono::nanoseconds(used);
+  }
+  return all;
+}
+
+std::uint64_t Process::memory() const {
+  const std::string status = contents(directory(self_->id) / "status");  // proc(5)
+  const std::string_view mark = "RssAnon:";
+  const std::size_t at = status.find(mark);
+  if (at == status.npos) throw NotApplicable("this kernel does not tell how much memory is a process's own");
+  return std::stoull(status.substr(at + mark.size())) * 1024;
+}
+
+bool Process::sanitized() const {
+  const std::string mapped = contents(directory(self_->id) / "maps");
+  return mapped.find("/libasan.") != mapped.npos || mapped.find("/libtsan.") != mapped.npos;
 }
 
 bool Process::asleep() const {

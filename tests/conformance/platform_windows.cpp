@@ -6,6 +6,7 @@
 #include <winsock2.h>
 #include <windows.h>
 #include <iphlpapi.h>
+#include <psapi.h>
 #include <tlhelp32.h>
 // clang-format on
 
@@ -361,19 +362,39 @@ int Process::id() const {
 }
 
 Duration Process::cpu() const {
-  Times times;
   if (!under_wine()) {
+    Times times;
     if (!GetProcessTimes(self_->process.get(), &times.begun, &times.ended, &times.kernel, &times.user))
       fail("GetProcessTimes");
     return times.used();
   }
-  Duration all{};  // Wine's GetProcessTimes answers with the asker's own
+  Duration all{};
+  for (const auto& [thread, used] : cpu_by_thread())  // Wine's GetProcessTimes answers with the asker's own
+    all += used;
+  return all;
+}
+
+std::map<std::uint64_t, Duration> Process::cpu_by_thread() const {
+  std::map<std::uint64_t, Duration> all;
   for (const DWORD id : threads_of(self_->id)) {
+    Times times;
     const Handle thread(OpenThread(THREAD_QUERY_INFORMATION, FALSE, id));
     if (thread && GetThreadTimes(thread.get(), &times.begun, &times.ended, &times.kernel, &times.user))
-      all += times.used();
+      all[id] = times.used();
   }
   return all;
+}
+
+std::uint64_t Process::memory() const {
+  PROCESS_MEMORY_COUNTERS_EX counts{};
+  if (!K32GetProcessMemoryInfo(self_->process.get(), reinterpret_cast<PROCESS_MEMORY_COUNTERS*>(&counts),
+                               sizeof counts))
+    fail("GetProcessMemoryInfo");
+  return counts.PrivateUsage;
+}
+
+bool Process::sanitized() const {
+  return false;
 }
 
 std::size_t Process::threads() const {

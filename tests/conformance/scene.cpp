@@ -1,5 +1,7 @@
 #include "tests/conformance/scene.h"
 
+#include <utility>
+
 namespace conformance {
 
 Server& Scene::start(const StartOptions& how) {
@@ -10,15 +12,21 @@ Server& Scene::start(const StartOptions& how) {
 /// A connection that is only begun, and whether the server's full backlog made the system throw it away: then
 /// no answer will come before it tries again, in a second.
 struct Scene::Attempt {
-  Attempt(Scene& scene, const Target& target, int receive_buffer)
-      : before(overflows()), peer(scene.log_, ++scene.peers_, target, receive_buffer) {}
+  Attempt(Scene& in, const Target& target, int receive_buffer)
+      : scene(in), peer(in.log_, ++in.peers_, target, receive_buffer) {}
   bool connected() { return peer.connected(milliseconds(50)); }
-  bool dropped() const { return overflows() > before; }
-  static std::uint64_t overflows() { return settings().private_network ? counters().listen_overflows : 0; }
+  bool dropped() {  // asked only of one that is not connected: the count is dear
+    const std::uint64_t before = std::exchange(scene.overflows_, overflows());
+    return scene.overflows_ > before;
+  }
 
-  std::uint64_t before;
+  Scene& scene;
   Peer peer;
 };
+
+std::uint64_t Scene::overflows() {
+  return settings().private_network ? counters().listen_overflows : 0;
+}
 
 Peer Scene::connect(const Server& server, int receive_buffer) {
   const Time until = Clock::now() + patience();
@@ -52,8 +60,8 @@ std::vector<Peer> Scene::fill_backlog(std::size_t most) {
 }
 
 std::size_t Scene::served_at_once(std::size_t clients) {
-  const std::size_t most = profile().clients_at_once.value_or(clients);
-  if (most >= clients) return clients;
+  const std::size_t most = fitting(clients);
+  if (most == clients) return clients;
   limit("serves " + std::to_string(most) + " at a time, as declared: the others wait, then are served whole");
   return most;
 }

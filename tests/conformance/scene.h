@@ -1,6 +1,7 @@
 // What a case's body plays on: the server, clients of it, and notes on the verdict.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <string>
@@ -36,6 +37,10 @@ class Scene {
   /// A connection only begun, that may be refused.
   Peer dial(const Target& target) { return {log_, ++peers_, target}; }
 
+  /// So many clients, or as many as the model serves at once: none of these waits.
+  std::size_t fitting(std::size_t clients) const {
+    return std::min(clients, profile().clients_at_once.value_or(clients));
+  }
   /// How many of so many clients the model serves at once. Fewer than asked: the verdict becomes LIMIT.
   std::size_t served_at_once(std::size_t clients);
 
@@ -52,12 +57,14 @@ class Scene {
 
  private:
   struct Attempt;
+  static std::uint64_t overflows();
 
   const Subject& subject_;
   Server* standing_ = nullptr;
   std::deque<std::unique_ptr<Server>> own_{};
   WireLog log_{};
   std::size_t peers_ = 0;
+  std::uint64_t overflows_ = overflows();  // of backlogs, as far as we have looked
   std::string limit_, info_, note_;
 };
 

@@ -180,9 +180,9 @@ void Server::expect_rest() {
   Duration used{};
   const Time until = Clock::now() + scaled(std::chrono::seconds(1));
   do {
-    const Duration before = process_->cpu();
-    process_->wait(interval);
-    used = process_->cpu() - before;
+    const Duration before = process().cpu();
+    process().wait(interval);
+    used = process().cpu() - before;
   } while (used >= allowed && Clock::now() < until);
   expect(used < allowed, "no work at rest (less than 5 ms of processor time in 100 ms)",
          std::to_string(std::chrono::duration_cast<milliseconds>(used).count()) + " ms in the last 100");

@@ -67,6 +67,7 @@ class Server {
 
   /// Alive, serving, at rest, with nothing left of its clients; throws Failed.
   void expect_unharmed();
+  void expect_rest();  ///< it uses no processor time; throws Failed
   void expect_no_sanitizer_report() const;
   std::string last_words();  ///< whether it runs, and the last lines of its log
 
@@ -79,7 +80,6 @@ class Server {
   Holdings holdings() const { return {process_->descriptors(), process_->threads()}; }
   bool returned_to_baseline() const;
   void expect_holdings_returned();
-  void expect_rest();
 
   Target target_;
   std::string service_, ready_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <iomanip>
+#include <sstream>
 #include <thread>
 #include <vector>
 
@@ -165,6 +167,77 @@ void in_turns(Scene& scene, std::span<Peer> peers, const std::function<void(std:
       peer.close();
     }
   }
+}
+
+namespace {
+
+/// Clients that ask one byte a time, each the next when it has the answer.
+class Askers {
+ public:
+  explicit Askers(std::span<Peer> peers) : peers_(peers), asked_(peers.size()), answers_(peers.size()) {
+    for (std::size_t i = 0; i < peers.size(); ++i)
+      ask(i);
+  }
+  bool done() const { return took_.size() == peers_.size() * questions; }
+  /// Takes the answers that come within this time. False: none.
+  bool look(Duration patience) {
+    std::vector<Watch> watched;
+    for (std::size_t i = 0; i < peers_.size(); ++i)
+      watched.push_back({&peers_[i].socket(), answers_[i] < questions, false});
+    if (!wait(watched, patience)) return false;
+    for (std::size_t i = 0; i < peers_.size(); ++i)
+      if (watched[i].readable) answered(i);
+    return true;
+  }
+  Duration slowest_but_one_in_100() {
+    const auto at = took_.begin() + static_cast<std::ptrdiff_t>(took_.size() * 99 / 100);
+    std::ranges::nth_element(took_, at);
+    return *at;
+  }
+
+ private:
+  static constexpr std::size_t questions = 50;
+
+  std::string question(std::size_t i) const { return {static_cast<char>('0' + (i + answers_[i]) % 75)}; }
+  void ask(std::size_t i) {
+    asked_[i] = Clock::now();
+    peers_[i].send(question(i));
+  }
+  void answered(std::size_t i) {
+    expect_reply(peers_[i], question(i));
+    took_.push_back(Clock::now() - asked_[i]);
+    if (++answers_[i] < questions) ask(i);
+  }
+
+  std::span<Peer> peers_;
+  std::vector<Time> asked_;
+  std::vector<std::size_t> answers_;
+  std::vector<Duration> took_{};
+};
+
+std::string in_milliseconds(Duration time) {
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(1) << std::chrono::duration<double, std::milli>(time).count()
+       << " ms";
+  return text.str();
+}
+
+}  // namespace
+
+void expect_quick_answers(Scene& scene, std::span<Peer> peers, const std::function<void()>& meanwhile) {
+  const Duration most = scaled(std::chrono::seconds(1));
+  Askers askers(peers);
+  for (Time moved = Clock::now(); !askers.done();) {
+    if (meanwhile) meanwhile();
+    if (askers.look(meanwhile ? Duration::zero() : patience()))
+      moved = Clock::now();
+    else
+      expect(Clock::now() - moved < patience(), "each client to be answered, whatever another one does",
+             "no answer any more");
+  }
+  const std::string p99 = in_milliseconds(askers.slowest_but_one_in_100());
+  expect(askers.slowest_but_one_in_100() < most, "99 of 100 answers within " + in_milliseconds(most), p99);
+  scene.note("99 of 100 answers within " + p99);
 }
 
 TableEntry server_end(const Server& server, const Peer& peer) {

@@ -42,6 +42,10 @@ void expect_exit_in_order(Process&, Duration within);
 /// fewer at a time, in turns, while the others are seen to wait in silence (LIMIT). Each turn ends in order.
 void in_turns(Scene&, std::span<Peer>, const std::function<void(std::span<Peer>)>& act);
 
+/// Each of the clients asks and is answered 50 times, one byte a time, all of them at once, while `meanwhile`, which
+/// never waits, goes on beside them. 99 of 100 answers must take less than a second. The figure is noted.
+void expect_quick_answers(Scene&, std::span<Peer>, const std::function<void()>& meanwhile = {});
+
 /// The server's end of a client's connection, as the system sees it.
 TableEntry server_end(const Server&, const Peer&);
 

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <iostream>
@@ -19,6 +20,8 @@
 namespace {
 
 using namespace std::string_view_literals;
+
+constexpr std::size_t high_mark = 1 << 18;
 
 std::string mode;
 
@@ -42,6 +45,11 @@ std::string& queue_of(Client& client) {
   return broken("shares_a_queue") ? the_only_queue : client.owed;
 }
 
+bool comes_soon(int socket) {
+  pollfd input{socket, POLLIN, 0};
+  return poll(&input, 1, 20) > 0;
+}
+
 /// After a call that failed. False: the connection is over.
 bool survived() {
   if (errno == EAGAIN || errno == EINTR) return true;
@@ -49,9 +57,12 @@ bool survived() {
   return false;
 }
 
+bool flush(int socket, Client& client);
+
 /// False: the connection is over, in order or not.
 bool receive(int socket, Client& client) {
-  std::string buffer(1 << 16, '\0');
+  std::string buffer(broken("answers_out_of_order") ? 16 : 1 << 16, '\0');
+  if (broken("asks_for_what_it_leaves") && client.owed.size() >= high_mark) return true;
   while (true) {
     const ssize_t n = recv(socket, buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (n < 0) return survived();
@@ -62,7 +73,15 @@ bool receive(int socket, Client& client) {
     std::string bytes = buffer.substr(0, n);
     if (broken("answers_garbage")) std::cerr << (bytes = garbage);
     if (broken("drops_bytes")) std::erase_if(bytes, [&](char) { return ++client.seen % 1000 == 0; });
+    if (broken("answers_out_of_order")) {  // as two workers do: the one who took the later part sends first
+      const ssize_t more = recv(socket, buffer.data(), buffer.size(), MSG_DONTWAIT);
+      bytes.insert(0, buffer, 0, std::max<ssize_t>(more, 0));
+    }
     queue_of(client) += bytes;
+    if (broken("stays_with_one") && comes_soon(socket)) {
+      flush(socket, client);
+      continue;
+    }
     if (!broken("closes_at_end_of_input")) return true;
   }
 }
@@ -72,9 +91,10 @@ bool flush(int socket, Client& client) {
   std::string& queue = queue_of(client);
   if (broken("answers_one_burst") && !queue.empty() && ++client.bursts > 1) queue.clear();
   if (!queue.empty()) {
-    const int flags = MSG_DONTWAIT | (broken("dies_of_sigpipe") ? 0 : MSG_NOSIGNAL);
+    const int flags =
+        (broken("waits_in_send") ? 0 : MSG_DONTWAIT) | (broken("dies_of_sigpipe") ? 0 : MSG_NOSIGNAL);
     const ssize_t n = send(socket, queue.data(), queue.size(), flags);
-    if (n < 0 && !survived()) return false;
+    if (n < 0 && (broken("takes_full_for_broken") || !survived())) return false;
     if (n > 0) queue.erase(0, broken("ignores_short_sends") ? queue.npos : n);
   }
   return !client.finished || !queue.empty() || broken("keeps_closed_ones");
@@ -100,15 +120,16 @@ bool accept_client(int listener) {
   const bool dead = getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &size) != 0;
   setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   clients[socket];
+  if (broken("waits_for_the_first_bytes")) recv(socket, &peer, 1, MSG_PEEK);
   return !(dead && broken("goes_deaf"));
 }
 
 std::vector<pollfd> what_to_watch(int listener) {
-  constexpr std::size_t high_mark = 1 << 18;
   std::vector<pollfd> polled{{listener, POLLIN, 0}};
   for (auto& [socket, client] : clients) {
     const std::string& queue = queue_of(client);
-    const bool reads = !client.finished && queue.size() < high_mark;
+    const bool full = queue.size() >= high_mark && !broken("queues_without_end");
+    const bool reads = !client.finished && (!full || broken("asks_for_what_it_leaves"));
     if (client.finished && queue.empty()) continue;
     polled.push_back({socket, static_cast<short>((reads ? POLLIN : 0) | (queue.empty() ? 0 : POLLOUT)), 0});
   }
@@ -128,6 +149,9 @@ void run(int listener) {
     for (const pollfd& each : polled)
       if (each.revents && clients.contains(each.fd) && !flush(each.fd, clients[each.fd])) end(each.fd);
     if (polled[0].revents && !accept_client(listener)) listener = -1;
+    if (broken("turns_away_who_waits") && comes_soon(listener)) close(accept(listener, nullptr, nullptr));
+    while (broken("accepts_all_first") && comes_soon(listener))
+      accept_client(listener);
   }
 }
 

@@ -1,0 +1,181 @@
+// TIME: what the clock does to a connection, and to a server that waits for it.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tests/conformance/expect.h"
+#include "tests/conformance/scene.h"
+#include "tests/conformance/suite.h"
+
+namespace conformance {
+namespace {
+
+constexpr std::string_view idle_contract =
+    "contract, \"idle\": no byte has moved either way, and none is queued";
+
+StartOptions idle_timeout(milliseconds timeout) {
+  return {.options = {"--idle-timeout", std::to_string(timeout.count())}};
+}
+
+std::string text(Duration time) {
+  return std::to_string(std::chrono::duration_cast<milliseconds>(time).count()) + " ms";
+}
+
+/// A client that moves nothing any more, and when its FIN is due.
+struct Idle {
+  Peer* peer;
+  Time earliest, latest;
+};
+
+/// Its last byte moved after `since`, and before now.
+Idle idle_since(Time since, Peer& peer, milliseconds timeout) {
+  return {&peer, since + timeout, Clock::now() + timeout + scaled(milliseconds(500))};
+}
+
+/// Each sees its FIN when it is due.
+void expect_idle_closes(std::vector<Idle> idle) {
+  while (!idle.empty()) {
+    std::vector<Watch> watched;
+    for (const Idle& each : idle)
+      watched.push_back({&each.peer->socket(), true, false});
+    const Time latest = std::ranges::min(idle, {}, &Idle::latest).latest;
+    wait(watched, std::max(Duration::zero(), latest - Clock::now()));
+    const Time now = Clock::now();
+    std::vector<Idle> open;
+    for (std::size_t i = 0; i < idle.size(); ++i) {
+      const std::string name = idle[i].peer->name();
+      if (!watched[i].readable) {
+        expect(now < idle[i].latest, name + " to be closed when it was idle for its time",
+               "it is still open");
+        open.push_back(idle[i]);
+        continue;
+      }
+      expect(now >= idle[i].earliest, name + " to keep its connection for its time",
+             "an end " + text(idle[i].earliest - now) + " too soon");
+      expect_fin(*idle[i].peer);
+    }
+    idle = std::move(open);
+  }
+}
+
+TEST_CASE("TIME-01 an idle connection is closed after its time, and soon after it") {
+  judge({.requirement = "--idle-timeout closes who moves nothing, with a FIN, neither early nor late",
+         .source = idle_contract,
+         .catches =
+             "a deadline that is looked at only when something else happens; one that takes twice its time",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          constexpr milliseconds timeout(800);
+          Server& server = scene.start(idle_timeout(timeout));
+          for (const bool speaks : {false, true}) {
+            const Time since = Clock::now();
+            Peer peer = scene.connect(server);
+            if (speaks) expect_echo(peer, "a word, and no more");
+            expect_idle_closes({idle_since(since, peer, timeout)});
+          }
+        });
+}
+
+TEST_CASE("TIME-02 activity counts anew") {
+  judge({.requirement = "each byte gives a connection its whole time again",
+         .source = idle_contract,
+         .catches = "a deadline that is set once, and ends a connection in the middle of its work",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          constexpr milliseconds timeout(1000), pause(200);
+          Server& server = scene.start(idle_timeout(timeout));
+          Peer peer = scene.connect(server);
+          for (int word = 0; word < 7; ++word) {
+            expect_echo(peer, "!");
+            expect(!peer.readable(pause), "silence for " + text(pause), "something came");
+          }
+          const Time since = Clock::now();
+          expect_echo(peer, "and no more");
+          expect_idle_closes({idle_since(since, peer, timeout)});
+        });
+}
+
+TEST_CASE("TIME-03 1 000 expire together") {
+  judge({.requirement = "that many have the same deadline makes none of them wait for its end, or end early",
+         .source = idle_contract,
+         .catches = "one expiry a wake-up; a list of deadlines that is changed while it is walked",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          const std::size_t at_once = scene.served_at_once(1000);
+          const milliseconds timeout(at_once == 1 ? 500 : 2000);
+          Server& server = scene.start(idle_timeout(timeout));
+          std::vector<Peer> peers = scene.connect_many(std::min<std::size_t>(1000, 3 * at_once), server);
+          for (std::size_t first = 0; first < peers.size(); first += at_once) {
+            const std::span<Peer> served = std::span(peers).subspan(first, at_once);
+            const Time since = Clock::now();
+            for (Peer& peer : served)
+              peer.send("?");
+            std::vector<Idle> idle;
+            for (Peer& peer : served) {
+              expect_reply(peer, "?");
+              idle.push_back(idle_since(since, peer, timeout));
+            }
+            expect_silence(std::span(peers).subspan(first + at_once));
+            expect_idle_closes(std::move(idle));
+          }
+        });
+}
+
+TEST_CASE("TIME-04 stopped for 3 s and continued: sane") {
+  judge(
+      {.requirement =
+           "a server that stood still closes who was idle, at once, and holds its own silence against "
+           "nobody else",
+       .source = "signal(7), SIGSTOP; clock_gettime(2): CLOCK_MONOTONIC runs on; contract, \"takes nothing\"",
+       .catches =
+           "a newcomer closed by a clock that was read before the stop; a reader who is cut off because the "
+           "server did not send; one expiry for each time that was missed",
+       .needs = Needs::ours},
+      [](Scene& scene) {
+        constexpr milliseconds timeout(1000), pause(3000);
+        Server& one = scene.start(idle_timeout(timeout));
+        Server& other = scene.start({.options = {"--write-timeout", std::to_string(timeout.count())}});
+        const std::string content = noise(settings().seed, 16 << 20);
+        Peer idle = scene.connect(one), slow = scene.connect(other, 16 << 10);
+        expect_echo(idle, "?");
+        const std::size_t sent = push_until_blocked(slow, content);
+        auto one_frozen = one.freeze(), other_frozen = other.freeze();
+        Peer newcomer = scene.connect(one);
+        expect(!idle.readable(pause), "silence while the server stands still", "something came");
+        newcomer.send("?");
+        expect_reply(slow, std::string_view(content).substr(0, 1 << 20));  // what its system still has
+        const Time since = Clock::now();
+        one_frozen.thaw();
+        other_frozen.thaw();
+        expect_idle_closes({{&idle, since, Clock::now() + scaled(milliseconds(500))}});
+        expect_reply(slow, std::string_view(content).substr(1 << 20, sent - (1 << 20)));
+        expect_reply(newcomer, "?");
+        expect_idle_closes({idle_since(since, newcomer, timeout)});
+      });
+}
+
+TEST_CASE("TIME-05 timers cost nothing while they wait, nor when they have passed") {
+  judge({.requirement = "a deadline ahead is slept for, and one that has passed is over",
+         .source = "epoll_wait(2), timerfd_create(2) (readable until it is read); select(2)",
+         .catches = "a clock that ticks; a wait of no time at all because an old deadline still stands",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          for (const milliseconds timeout : {milliseconds(60'000), milliseconds(500)}) {
+            Server& server = scene.start(idle_timeout(timeout));
+            std::vector<Peer> peers = scene.connect_many(scene.fitting(50), server);
+            std::vector<Idle> idle;
+            for (Peer& peer : peers) {
+              const Time since = Clock::now();
+              expect_echo(peer, "?");
+              idle.push_back(idle_since(since, peer, timeout));
+            }
+            if (timeout < patience()) expect_idle_closes(std::move(idle));
+            server.expect_rest();
+          }
+        });
+}
+
+}  // namespace
+}  // namespace conformance

@@ -67,7 +67,7 @@ std::size_t receive(const Socket& client, std::span<char> into) {
 // send may take less than it is given. False: the connection is broken.
 bool send_all(const Socket& client, std::span<const char> bytes) {
   while (!bytes.empty()) {
-    // BP-02: until there is room, and for ever with a peer that never reads
+    // BP-08: until there is room, and for ever with a peer that never reads
     const ssize_t n = send(client.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);  // sleeps here
     if (n < 0 && errno != EINTR) return false;
     if (n > 0) bytes = bytes.subspan(n);

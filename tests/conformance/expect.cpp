@@ -17,11 +17,13 @@ struct Rest {
   End end = End::open;
 };
 
-/// All that still comes, while something comes.
+/// All that still comes, while something comes, but not without end.
 Rest read_to_the_end(Peer& peer) {
+  constexpr std::size_t most = 1 << 26;
+  const Time until = Clock::now() + longest_talk(most);
   Rest rest;
   std::vector<char> buffer(1 << 16);
-  while (rest.end == End::open) {
+  while (rest.end == End::open && rest.bytes.size() < most && Clock::now() < until) {
     if (!peer.readable(patience())) return rest;
     const Received step = peer.take(buffer);
     rest.bytes.append(buffer.data(), step.bytes);
@@ -34,7 +36,7 @@ std::string to_string(const Rest& rest) {
   const std::string after =
       rest.bytes.empty() ? "" : " after " + std::to_string(rest.bytes.size()) + " more bytes";
   if (rest.end == End::fin) return "FIN" + after;
-  return (rest.end == End::reset ? "a reset" : "neither end nor bytes any more") + after;
+  return (rest.end == End::reset ? "a reset" : "no end") + after;
 }
 
 void expect_end_of(const Peer& peer, const Rest& rest, End end) {
@@ -77,14 +79,16 @@ void expect_reply(Peer& peer, std::string_view content) {
 
 void expect_reply_after_fin(Peer& peer, std::string_view content, Duration pause) {
   constexpr std::size_t piece = 1 << 16;
+  std::size_t at = 0;
   try {
-    for (std::size_t at = 0; at < content.size(); at += piece) {
+    for (; at < content.size(); at += piece) {
       expect_reply(peer, content.substr(at, piece));
       if (pause > Duration::zero()) std::this_thread::sleep_for(pause);  // that is what makes a reader slow
     }
   } catch (const Failed& failed) {
-    throw Failed(failed.expected,
-                 failed.actual + (peer.end() == End::open ? "" : std::string(closes_on_fin)));
+    throw Failed("all " + std::to_string(content.size()) + " bytes after its FIN for " + peer.name(),
+                 "after " + std::to_string(at) + " bytes, " + failed.actual +
+                     (peer.end() == End::open ? "" : std::string(closes_on_fin)));
   }
   expect_fin(peer);
 }

@@ -250,6 +250,10 @@ void talk(std::span<Talk> talks) {
   for (const Talk& each : talks)
     turns.push_back({each});
   std::vector<char> buffer(1 << 18);
+  std::size_t bytes = 0;
+  for (const Talk& each : talks)
+    bytes += each.out.size() + each.in.size();
+  const Time until = Clock::now() + longest_talk(bytes);
   Time deadline = Clock::now() + patience();
   while (std::erase_if(turns, [](const Turn& turn) { return turn.over(); }), !turns.empty()) {
     std::vector<Watch> watched;
@@ -257,6 +261,8 @@ void talk(std::span<Talk> talks) {
     for (const Turn& turn : turns)
       watched.push_back({&turn.talk.peer->socket(), turn.wants_in(), turn.wants_out()});
     const Duration left = deadline - Clock::now();
+    expect(Clock::now() < until, "a conversation that comes to its end",
+           "it drags on: " + turns.front().progress());
     if (left <= Duration::zero() || !wait(watched, left))
       throw Failed("the conversation to go on", "nothing moved any more: " + turns.front().progress());
     for (std::size_t i = 0; i < turns.size(); ++i)

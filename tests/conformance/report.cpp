@@ -67,12 +67,12 @@ std::vector<Verdict> all_verdicts() {
   return {pass, limit, fail, info, not_applicable};
 }
 
-std::size_t count(const Result& result, Verdict verdict) {
-  return std::ranges::count(result.rows, verdict, &Row::verdict);
+std::size_t count(const std::vector<Row>& rows, Verdict verdict) {
+  return std::ranges::count(rows, verdict, &Row::verdict);
 }
 
 bool nothing_failed(const Result& result) {
-  return count(result, Verdict::fail) == 0;
+  return count(result.rows, Verdict::fail) == 0;
 }
 
 double in_seconds(Duration time) {
@@ -119,8 +119,8 @@ void print_table(std::ostream& out, const Result& result) {
   std::string totals;
   for (const Verdict verdict : all_verdicts())
     totals += (totals.empty() ? "" : ", ") + std::string(name_of(verdict)) + " " +
-              std::to_string(count(result, verdict));
-  const std::size_t passed = count(result, Verdict::pass), failed = count(result, Verdict::fail);
+              std::to_string(count(result.rows, verdict));
+  const std::size_t passed = count(result.rows, Verdict::pass), failed = count(result.rows, Verdict::fail);
   out << '\n'
       << totals << '\n'
       << passed << " passed, " << failed << " failed, " << result.rows.size() - passed - failed
@@ -163,7 +163,7 @@ void print_grid(std::ostream& out, std::span<const Result> results) {
   for (const Verdict verdict : all_verdicts()) {
     out << (verdict == Verdict::pass ? "\n" : "") << padded(name_of(verdict), id_width);
     for (const Result& result : results)
-      out << padded(std::to_string(count(result, verdict)), width(result));
+      out << padded(std::to_string(count(result.rows, verdict)), width(result));
     out << '\n';
   }
 }

@@ -39,6 +39,7 @@ struct Result {
   std::vector<Row> rows{};
 };
 
+std::size_t count(const std::vector<Row>&, Verdict);
 bool nothing_failed(const Result&);
 void sort_by_catalogue(std::vector<Row>&);
 
@@ -56,7 +57,6 @@ void write_junit(std::ostream&, std::span<const Result>);  ///< report_junit.cpp
 
 std::string_view name_of(Verdict);
 std::vector<Verdict> all_verdicts();
-std::size_t count(const Result&, Verdict);
 double in_seconds(Duration);
 /// The rows of all results, each id once, in the catalogue's order.
 std::vector<const Row*> one_of_each_case(std::span<const Result>);

@@ -52,7 +52,7 @@ void write_totals(std::ostream& out, std::span<const Result> results) {
   for (const Result& result : results) {
     out << "<tr><th scope=\"row\">" << escaped(result.name) << "</th>";
     for (const Verdict verdict : all_verdicts())
-      out << "<td>" << count(result, verdict) << "</td>";
+      out << "<td>" << count(result.rows, verdict) << "</td>";
     out << "<td>" << escaped(result.subject) << "</td></tr>\n";
   }
   out << "</tbody></table></div>\n";

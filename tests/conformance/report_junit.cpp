@@ -9,7 +9,7 @@ namespace conformance {
 namespace {
 
 std::size_t skipped(const Result& result) {
-  return result.rows.size() - count(result, Verdict::pass) - count(result, Verdict::fail);
+  return result.rows.size() - count(result.rows, Verdict::pass) - count(result.rows, Verdict::fail);
 }
 
 void write_case(std::ostream& out, const Result& result, const Row& row) {
@@ -35,8 +35,8 @@ void write_suite(std::ostream& out, const Result& result) {
   for (const Row& row : result.rows)
     took += row.took;
   out << "  <testsuite name=\"" << escaped(result.name) << "\" tests=\"" << result.rows.size()
-      << "\" failures=\"" << count(result, Verdict::fail) << "\" errors=\"0\" skipped=\"" << skipped(result)
-      << "\" time=\"" << in_seconds(took) << "\">\n"
+      << "\" failures=\"" << count(result.rows, Verdict::fail) << "\" errors=\"0\" skipped=\""
+      << skipped(result) << "\" time=\"" << in_seconds(took) << "\">\n"
       << "    <properties><property name=\"subject\" value=\"" << escaped(result.subject)
       << "\"/></properties>\n";
   for (const Row& row : result.rows)

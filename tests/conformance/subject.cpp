@@ -43,7 +43,7 @@ Target parse_address(const std::string& text) {
 constexpr std::string_view port_mark = "{port}";
 
 std::string replaced(std::string word, std::uint16_t port) {
-  if (const std::size_t at = word.find(port_mark); at != word.npos)
+  for (std::size_t at = 0; (at = word.find(port_mark)) != word.npos;)
     word.replace(at, port_mark.size(), std::to_string(port));
   return word;
 }
@@ -87,6 +87,17 @@ std::string end_of(const std::string& log) {
   for (int lines = 0; lines < 6 && from != log.npos && from > 0; ++lines)
     from = log.rfind('\n', from - 1);
   return from == log.npos || from == 0 ? log : log.substr(from + 1);
+}
+
+/// For --connect: somebody must be there.
+void require_an_answer(const Target& target) {
+  WireLog log;
+  Peer peer(log, 1, target);
+  try {
+    expect(peer.connected(patience()), "a connection", "no answer");
+  } catch (const Failed& failed) {
+    throw std::runtime_error("nobody answers at " + to_string(target) + ": " + failed.actual);
+  }
 }
 
 /// A server without READY listens when somebody can connect.
@@ -215,7 +226,7 @@ std::string Server::last_words() {
 Subject::Subject(SubjectOptions options) : options_(std::move(options)) {
   if (!options_.service.empty()) foreign_service_ = options_.service;
   if (options_.server.empty()) {
-    parse_address(options_.address);
+    require_an_answer(parse_address(options_.address));
     return;
   }
   words_ = split(options_.server);

@@ -105,6 +105,7 @@ void enter(Row row) {
     *text = printable(*text);
   if (row.verdict == Verdict::fail) {
     print_failure(std::cout, row);
+    settings().impatient = count(run().rows, Verdict::fail) >= 10;
     ADD_FAIL_CHECK_AT(run().current->m_file.c_str(), static_cast<int>(run().current->m_line),
                       row.reason.c_str());
   }
@@ -205,6 +206,7 @@ std::vector<Result> judge_all(std::span<const Subject> subjects, const std::func
   std::vector<Result> results;
   for (const Subject& subject : subjects) {
     run() = {.subject = &subject};
+    settings().impatient = false;
     play_cases();
     if (run().rows.empty())
       throw std::runtime_error("no case has such a name (--list-test-cases lists them)");

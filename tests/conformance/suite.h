@@ -50,6 +50,7 @@ struct Settings {
   double scale = 1;
   bool strict = false;
   bool private_network = false;  ///< the kernel's counters are ours alone
+  bool impatient = false;        ///< so much has failed that less time is given to the rest
 };
 Settings& settings();
 
@@ -59,7 +60,12 @@ inline Duration scaled(std::chrono::duration<double> time) {
 }
 /// No case waits longer without progress.
 inline Duration patience() {
-  return scaled(std::chrono::seconds(3));
+  return scaled(std::chrono::seconds(settings().impatient ? 1 : 3));
+}
+/// Nor, though each byte is progress, for a conversation of so many bytes.
+inline Duration longest_talk(std::size_t bytes) {
+  constexpr double bytes_a_second = 4 << 20;
+  return patience() * 5 + scaled(std::chrono::duration<double>(static_cast<double>(bytes) / bytes_a_second));
 }
 
 enum class Needs {

@@ -71,6 +71,7 @@ bool receive(int socket, Client& client) {
       return !broken("closes_at_end_of_input");  // what is owed is forgotten
     }
     std::string bytes = buffer.substr(0, n);
+    if (broken("never_answers")) bytes.clear();
     if (broken("answers_garbage")) std::cerr << (bytes = garbage);
     if (broken("drops_bytes")) std::erase_if(bytes, [&](char) { return ++client.seen % 1000 == 0; });
     if (broken("answers_out_of_order")) {  // as two workers do: the one who took the later part sends first
@@ -89,11 +90,12 @@ bool receive(int socket, Client& client) {
 /// False: the connection is over.
 bool flush(int socket, Client& client) {
   std::string& queue = queue_of(client);
+  if (broken("floods")) queue.resize(1 << 16, '?');
   if (broken("answers_one_burst") && !queue.empty() && ++client.bursts > 1) queue.clear();
   if (!queue.empty()) {
     const int flags =
         (broken("waits_in_send") ? 0 : MSG_DONTWAIT) | (broken("dies_of_sigpipe") ? 0 : MSG_NOSIGNAL);
-    const ssize_t n = send(socket, queue.data(), queue.size(), flags);
+    const ssize_t n = send(socket, queue.data(), broken("drips") ? 1 : queue.size(), flags);
     if (n < 0 && (broken("takes_full_for_broken") || !survived())) return false;
     if (n > 0) queue.erase(0, broken("ignores_short_sends") ? queue.npos : n);
   }
@@ -102,12 +104,14 @@ bool flush(int socket, Client& client) {
 
 void end(int socket) {
   const linger at_once{1, 0};
-  if (broken("resets")) setsockopt(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  if (broken("resets") || broken("resets_at_once"))
+    setsockopt(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   if (broken("leaks_descriptors"))
     shutdown(socket, SHUT_RDWR);
   else
     close(socket);
   clients.erase(socket);
+  if (broken("exits_after_a_client")) std::exit(0);
 }
 
 /// False: it will accept no more.
@@ -121,6 +125,8 @@ bool accept_client(int listener) {
   setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   clients[socket];
   if (broken("waits_for_the_first_bytes")) recv(socket, &peer, 1, MSG_PEEK);
+  if (broken("floods")) clients[socket].owed = '?';
+  if (broken("closes_at_once") || broken("resets_at_once")) end(socket);
   return !(dead && broken("goes_deaf"));
 }
 
@@ -140,6 +146,7 @@ void run(int listener) {
   while (true) {
     std::vector<pollfd> polled = what_to_watch(listener);
     poll(polled.data(), polled.size(), broken("spins") ? 0 : -1);
+    if (broken("drips")) poll(nullptr, 0, 20);
     std::vector<int> over;
     for (const pollfd& each : polled)
       if (each.fd != listener && (each.revents & ~POLLOUT) && !receive(each.fd, clients[each.fd]))

@@ -175,6 +175,8 @@ TEST_CASE("STOP-06 a second signal: at once") {
           expect(server.running(), "a drain that still waits", "the server is gone");
           server.process().stop();
           expect(server.process().wait(a_second()).has_value(), "an end within a second", "it still runs");
+          // Wine 8's server keeps a socket of a process that was killed in select, and spins once that has a FIN.
+          peer.reset();
           scene.own()
               .clear();  // a sanitizer may complain of threads that it left behind: it had no time for them
         });

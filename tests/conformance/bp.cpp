@@ -185,7 +185,7 @@ void expect_write_timeout(Peer& stuck, milliseconds timeout) {
   const Time begun = Clock::now();
   push_until_blocked(stuck, noise(settings().seed, 16 * MiB));
   const Time latest = Clock::now() + timeout + scaled(milliseconds(600));
-  for (Time now = begun; stuck.end() == End::open && now < latest; now = Clock::now())
+  for (Time now = Clock::now(); stuck.end() == End::open && now < latest; now = Clock::now())
     if (stuck.writable(latest - now)) stuck.offer("?");
   const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - begun);
   const std::string due = std::to_string(timeout.count()) + " ms after the server could send no more";

@@ -91,10 +91,12 @@ TEST_CASE("contract 6: input that nobody reads does not reset the tail of the re
 
 TEST_CASE("contract 6: who sends all before it reads gets the whole reply") {
   const std::string reply = pattern(megabyte);
-  Running server({.on_receive = [&](Connection& c, Bytes) {
-    c.send(reply);
-    c.close();
-  }});
+  Running server({.on_receive =
+                      [&](Connection& c, Bytes) {
+                        c.send(reply);
+                        c.close();
+                      }},
+                 {.close_timeout = 60s});  // a total, and 128 MiB may take a slow machine some seconds
   Client client(server.where());
   const std::string piece = pattern(8 * megabyte);
   for (int i = 0; i < 16; ++i)  // more than the systems hold between them

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <iomanip>
+#include <map>
 #include <sstream>
 
 namespace conformance {
@@ -53,6 +54,20 @@ void print_row(std::ostream& out, const Row& row) {
   out << padded(name_of(row.verdict), 6) << padded(row.title, 76) << std::right << std::fixed
       << std::setprecision(2) << std::setw(7) << in_seconds(row.took) << " s\n";
   if (!row.reason.empty()) out << "        " << row.reason << '\n';
+}
+
+/// What could not be judged, by the reason: for another's server that is half of the catalogue.
+void print_not_applicable(std::ostream& out, const Result& result) {
+  constexpr std::size_t ids_a_line = 10;
+  std::map<std::string, std::vector<std::string>> by_reason;
+  for (const Row& row : result.rows)
+    if (row.verdict == Verdict::not_applicable) by_reason[row.reason].push_back(row.id());
+  for (const auto& [reason, ids] : by_reason) {
+    out << padded(name_of(Verdict::not_applicable), 6) << reason;
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      out << (i % ids_a_line == 0 ? "\n        " : " ") << ids[i];
+    out << '\n';
+  }
 }
 
 }  // namespace
@@ -115,7 +130,8 @@ void print_failure(std::ostream& out, const Row& row) {
 void print_table(std::ostream& out, const Result& result) {
   out << '\n' << result.subject << "\n\n";
   for (const Row& row : result.rows)
-    print_row(out, row);
+    if (row.verdict != Verdict::not_applicable) print_row(out, row);
+  print_not_applicable(out, result);
   std::string totals;
   for (const Verdict verdict : all_verdicts())
     totals += (totals.empty() ? "" : ", ") + std::string(name_of(verdict)) + " " +

@@ -100,9 +100,9 @@ void require_an_answer(const Target& target) {
   }
 }
 
-/// A server without READY listens when somebody can connect.
+/// A server without READY listens when somebody can connect. To start takes as long as ever, whatever failed.
 void wait_until_it_answers(Process& process, const Target& target) {
-  const Time until = Clock::now() + patience();
+  const Time until = Clock::now() + scaled(std::chrono::seconds(3));
   while (Clock::now() < until && process.running()) {
     WireLog log;
     Peer peer(log, 1, target);
@@ -233,6 +233,8 @@ Subject::Subject(SubjectOptions options) : options_(std::move(options)) {
   if (words_.empty()) throw std::runtime_error("--server takes a command");
   if (std::ranges::none_of(words_, [](const auto& word) { return word.find(port_mark) != word.npos; }))
     ask_profile();
+  else
+    try_a_start();
 }
 
 void Subject::ask_profile() {
@@ -250,6 +252,14 @@ void Subject::ask_profile() {
   profile_.platform = json_value(profile, "platform");
   if (const std::string number = json_value(profile, "clients_at_once"); number != "null" && !number.empty())
     profile_.clients_at_once = std::stoul(number);
+}
+
+void Subject::try_a_start() const {
+  try {
+    start_foreign({.warm = false});
+  } catch (const Failed& failed) {
+    throw std::runtime_error("expected " + failed.expected + ", seen: " + failed.actual);
+  }
 }
 
 bool Subject::offers(std::string_view service) const {

@@ -120,6 +120,7 @@ class Subject {
   std::unique_ptr<Server> start_ours(const StartOptions&) const;
   std::unique_ptr<Server> start_foreign(const StartOptions&) const;
   void ask_profile();
+  void try_a_start() const;
 
   SubjectOptions options_{};
   std::vector<std::string> words_{};

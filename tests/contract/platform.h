@@ -27,7 +27,7 @@ class NoMoreDescriptors {
  public:
   static bool possible();
   NoMoreDescriptors();
-  ~NoMoreDescriptors();
+  ~NoMoreDescriptors();  // NOLINT(performance-trivially-destructible): on Windows alone
   NoMoreDescriptors(const NoMoreDescriptors&) = delete;
   NoMoreDescriptors& operator=(const NoMoreDescriptors&) = delete;
 

@@ -1,0 +1,391 @@
+// The life of a connection on a completion port: 04_iocp/server.cpp, and of core.cpp what it calls. One connection, one
+// accept ahead, two workers, the keeper, a stop. An inline has the name of the function that it mirrors, and they stand in
+// the order of those files. What is proved and what is left out: README.md.
+//
+// A call of the mailbox is one step (mailbox.pml looks inside), and so is what a turn does between two points at which
+// others matter to it. The port is a set of packets: several workers take them, so their order promises nothing.
+//
+//   -DFAULT=1  close_connection() does not wait for what is under way
+//   -DFAULT=2  arm() posts no packet for a receive that was done at once
+
+#ifndef FAULT
+#define FAULT 0
+#endif
+
+#define mails_a_turn 2  // core.h has 4
+
+// Mail::events
+#define readable 1
+#define written 2
+#define alarm 4
+// Mail::wishes
+#define stop_wish 1
+#define abort_wish 2
+// Ledger::Phase
+#define none 0
+#define open 1
+#define closing 2
+#define lingering 3
+#define ended 4
+// Core::Stage
+#define serving 0
+#define stopping 1
+#define aborting 2
+#define finished 3
+
+// From its start until its packet has been handled an operation is the system's: under way, then in the port.
+typedef Operation { bool pending, under_way, cancelled, in_port }
+Operation receive_op, send_op, accept_op;
+bool operations_lent;  // the first two have an owner
+byte bells;            // packets of no operation that are in the port, for the connection
+bool exit_packet;
+
+// The mailbox
+bool lived_in, taken, rung;
+byte mail_events, mail_wishes;
+
+// The ledger
+byte phase, unsent;
+bool paused, peer_finished, end_told, drained, blocked;
+#define wants_receive (!peer_finished && phase < ended && (phase > open || !paused))
+#define end_is_due (phase == open && peer_finished && !end_told && !paused)
+#define drained_is_due (phase == open && drained)
+#define wants_send (phase < ended && (unsent || end_is_due || drained_is_due))
+#define has_deadline (timeouts && (phase == lingering || (blocked && phase <= closing)))  // close, write timeout
+#define has_pause (stage >= stopping && phase == lingering && !data)
+#define next_is_shut_down (phase == closing && !unsent && !peer_finished)
+#define next_is_close (phase == ended || (peer_finished && (phase == lingering || (phase == closing && !unsent))))
+
+// The rest of the server's
+byte stage;
+byte present;                     // connections and accepts under way
+bool listener_stopped, arrival;   // of the accept
+bool resting;                     // the accept could not be posted
+bool deadline, passed;            // an entry of the connection's in Deadlines; its time has come
+byte threads = 3;                 // of run()
+bool stopped;                     // stop() has returned
+
+// The peer, as the socket shows it. It waits in the backlog.
+bool data, fin, reset, waits = true;
+
+// Of one run: whether the peer reads, the timeouts are on, the stop waits as long as it takes.
+bool reads, timeouts, patient;
+
+// A call of the system's fails, any, once.
+bool has_failed;
+#define fails !has_failed -> has_failed = true
+
+// ---- core.h, core.cpp
+
+inline post(wish) {
+  if
+  :: lived_in ->
+    mail_wishes = mail_wishes | wish;
+    if
+    :: !taken && !rung -> ring(); rung = true
+    :: else
+    fi
+  :: else
+  fi
+}
+
+inline fetch() { events = mail_events; wishes = mail_wishes; mail_events = 0; mail_wishes = 0 }
+
+inline take(event) {
+  if
+  :: lived_in && !taken -> taken = true; rung = false; fetch(); events = events | event; apply(); mine = true
+  :: lived_in && taken -> mail_events = mail_events | event
+  :: !lived_in
+  fi
+}
+
+inline apply() {
+  if :: wishes & stop_wish -> begin_stop() :: else fi;
+  if :: wishes & abort_wish -> failed() :: else fi;
+  wishes = 0
+}
+
+inline failed() {  // what the ledger still holds, it does not tell any more
+  phase = ended;
+  unsent = 0; paused = false; peer_finished = false; end_told = false; drained = false; blocked = false
+}
+
+inline begin_stop() {
+  if
+  :: stage >= aborting -> failed()
+  :: else -> paused = false; deliver(); if :: phase == open -> phase = closing :: else fi
+  fi
+}
+
+inline release() {
+  if :: rounds < mails_a_turn -> rounds++ :: else fi;
+  if
+  :: rounds < mails_a_turn && (mail_events || mail_wishes) -> fetch(); apply()
+  :: else ->
+    arm();
+    if :: !error && rounds == mails_a_turn -> try_to_ring(); rung = !error :: else fi;  // hand_over
+    if :: error -> error = false; failed() :: else -> taken = false; mine = false fi
+  fi
+}
+
+inline try_to_ring() { if :: true -> ring() :: fails; error = true fi }  // it throws bad_alloc
+
+inline retire() {
+  phase = none; unsent = 0; paused = false; peer_finished = false; end_told = false; drained = false; blocked = false;
+  passed = false;
+  data = false; fin = false; reset = false;  // closesocket
+  lived_in = false; taken = false; rung = false; mail_events = 0; mail_wishes = 0;  // move_out
+  mine = false;
+  leave()
+}
+
+inline leave() { present-- }
+
+inline deliver() {
+  if
+  :: end_is_due -> end_told = true; if :: phase = closing :: true fi  // on_end
+  :: else
+  fi;
+  if
+  :: drained_is_due ->  // on_drained
+    drained = false;
+    if :: paused = true :: true fi
+  :: else
+  fi
+}
+
+inline keep_time() {
+  if
+  :: passed && (has_deadline || has_pause) -> passed = false; failed()  // expired, or there is nothing to lose
+  :: passed && !has_deadline && !has_pause -> passed = false
+  :: !passed && has_pause -> failed()
+  :: !passed
+  fi;
+  if :: (has_deadline || has_pause) && !deadline && !passed -> deadline = true :: else fi
+}
+
+// ---- 04_iocp/server.cpp
+
+inline start(operation) { operation.pending = true; operation.cancelled = false }
+
+inline accept_client() {
+  atomic {
+    !mine && accept_op.in_port -> accept_op.in_port = false;
+    present++;  // Arrival, until the turn is over
+    good = !accept_op.cancelled;  // accepted_by
+    accept_op.pending = false;
+    post_accept();
+    if
+    :: good && stage == serving  // admit
+    :: good && stage != serving -> good = false
+    :: good && fails; good = false  // SO_UPDATE_ACCEPT_CONTEXT
+    :: !good
+    fi
+  };
+  atomic { if :: good -> present++; phase = open; lived_in = true; taken = true :: else fi };
+  atomic {
+    if
+    :: good -> operations_lent = true; mine = true; if :: stage >= stopping -> begin_stop() :: else fi  // associate, open
+    :: good && fails; retire()  // dismiss
+    :: !good
+    fi;
+    accepts = mine;
+    good = false;
+    if :: mine :: else -> leave() fi
+  }
+}
+
+inline receive() {
+  receive_op.pending = false;
+  if
+  :: reset -> failed()
+  :: !reset && wants_receive ->
+    if
+    :: data -> data = false; if :: phase == open -> on_receive() :: else fi
+    :: !data && fin -> peer_finished = true
+    :: else  // would_block
+    fi
+  :: !reset && !wants_receive
+  fi
+}
+
+inline on_receive() { if :: unsent++ :: phase = closing fi }
+
+inline flush() {
+  do
+  :: !send_op.pending && unsent && phase < ended ->
+    start(send_op);
+    if  // WSASend
+    :: !reset -> written_some()  // done at once: no packet comes
+    :: send_op.under_way = true; blocked = true
+    :: fails; send_op.pending = false; failed()
+    fi
+  :: else -> break
+  od
+}
+
+inline written_some() {
+  send_op.pending = false;
+  if
+  :: reset -> failed()
+  :: !reset -> blocked = false; if :: phase < ended -> unsent--; drained = !unsent :: else fi
+  fi
+}
+
+inline settle() {
+  if :: next_is_shut_down -> phase = lingering :: else fi;  // shut_down
+  keep_time();
+  if :: next_is_close -> close_connection() :: else fi;
+  if :: mine -> release() :: else fi
+}
+
+inline close_connection() {
+  if :: receive_op.under_way -> receive_op.cancelled = true :: else fi;  // CancelIoEx
+  if :: send_op.under_way -> send_op.cancelled = true :: else fi;
+  if
+  :: !(receive_op.pending || send_op.pending) || FAULT == 1 -> operations_lent = false; retire()
+  :: else
+  fi
+}
+
+inline go_on() {
+  if :: events & written -> written_some() :: else fi;
+  if :: events & readable -> receive() :: else fi;
+  events = 0;
+  deliver();
+  flush()
+}
+
+// Starts what the connection waits for, the last thing in a turn.
+inline arm() {
+  if :: wants_send && !send_op.pending -> try_to_ring() :: else fi;
+  if
+  :: !error && wants_receive && !receive_op.pending ->
+    start(receive_op);
+    if  // WSARecv of no bytes
+    :: data || fin || reset -> receive_op.in_port = (FAULT != 2)  // done at once: no packet comes but our own
+    :: receive_op.under_way = true
+    :: fails; receive_op.pending = false; error = true  // or our own could not be posted
+    fi
+  :: else
+  fi
+}
+
+inline post_accept() {
+  if :: !arrival -> arrival = true; present++ :: else fi;
+  if
+  :: !listener_stopped -> start(accept_op); accept_op.under_way = true
+  :: !listener_stopped && !has_failed -> has_failed = true; arrival = false; leave(); resting = true
+  :: listener_stopped -> arrival = false; leave()
+  fi
+}
+
+inline ring() { if :: bells < 2 -> bells++ :: else fi }  // more of them would do no more
+
+// ---- its threads
+
+inline handled(operation) {
+  assert(operations_lent && operation.pending);  // else its record was given up before its packet came
+  operation.in_port = false
+}
+
+init {
+  atomic {
+    if
+    :: timeouts = true
+    :: reads = true; timeouts = true
+    :: reads = true; patient = true
+    :: true
+    fi;
+    post_accept()  // run
+  }
+}
+
+active [2] proctype worker() {
+  byte event, events, wishes, rounds;
+  bool mine, error, accepts, good;
+end:
+  do
+  :: atomic {
+      if  // sleeps here, if it has no turn
+      :: mine -> settle()
+      :: !mine && receive_op.in_port -> handled(receive_op); event = readable
+      :: !mine && send_op.in_port -> handled(send_op); event = written
+      :: !mine && bells -> bells--; event = alarm
+      :: !mine && exit_packet  // one for all: each worker takes it and posts it again
+      fi;
+      if :: event -> take(event); event = 0 :: else fi;
+      if :: mine -> go_on() :: else -> rounds = 0 fi;
+      if :: !mine && accepts -> accepts = false; leave() :: else fi;
+      if :: !mine && stage == finished -> break :: else fi
+    }
+  :: accept_client()
+  od;
+  threads--
+}
+
+active proctype keeper() {
+end:
+  do  // sleeps here
+  :: stage == finished -> break
+  :: atomic { deadline -> deadline = false; passed = lived_in; ring() }
+  :: atomic { resting -> resting = false; post_accept() }  // accept_again
+  od;
+  threads--
+}
+
+// ---- the system, the peer, and others
+
+active proctype system() {
+end:
+  do
+  :: atomic { receive_op.under_way && (data || fin || reset || receive_op.cancelled) ->
+      receive_op.under_way = false; receive_op.cancelled = false; receive_op.in_port = true
+    }
+  :: atomic { send_op.under_way && (reads || reset || send_op.cancelled) ->
+      send_op.under_way = false; send_op.cancelled = false; send_op.in_port = true
+    }
+  :: atomic { accept_op.under_way && accept_op.cancelled -> accept_op.under_way = false; accept_op.in_port = true }
+  :: atomic { accept_op.under_way && waits -> waits = false; accept_op.cancelled = false; accept_op.under_way = false;
+      accept_op.in_port = true
+    }
+  od
+}
+
+active proctype peer() {
+end:
+  do :: atomic { phase -> data = true }; break od;
+  if
+  :: atomic { phase -> fin = true }
+  :: atomic { phase -> reset = true }
+  :: true
+  fi
+}
+
+active proctype stop() {
+  if
+  :: stage = stopping
+  :: true -> goto not_called
+  fi;
+  atomic {
+    listener_stopped = true;
+    if :: accept_op.under_way -> accept_op.cancelled = true :: else fi
+  };
+  atomic { post(stop_wish) };  // sweep
+  if
+  :: present == 0
+  :: !patient -> stage = aborting; atomic { post(abort_wish) }; present == 0
+  fi;
+  stage = finished;
+  exit_packet = true;  // wake
+  threads == 0;
+  assert(present == 0 && phase == none && !operations_lent && !accept_op.pending);
+  stopped = true;
+not_called:
+  skip
+}
+
+ltl ends {
+  <>[] ((phase <= open || !timeouts || stage >= stopping) && (stage == serving || stopped) &&
+        !(wants_send && !send_op.pending) && !(phase && wants_receive && (data || fin || reset)))
+}

@@ -38,7 +38,7 @@ demand_red(waits_in_send BP-03)
 demand_red(queues_without_end BP-04)
 demand_red(asks_for_what_it_leaves BP-05)
 demand_red(takes_full_for_broken BP-06)
-demand_red(shares_a_queue CONC-01)
+# CONC-01 is red for a server that stays with one client: 01's sketch, whose list says so.
 demand_red(turns_away_who_waits CONC-02)
 demand_red(shares_a_queue CONC-03)
 demand_red(stays_with_one CONC-04)

@@ -1,6 +1,6 @@
 // The life of a connection on a completion port: 04_iocp/server.cpp, and of core.cpp what it calls. One connection, one
 // accept ahead, two workers, the keeper, a stop. An inline has the name of the function that it mirrors, and they stand in
-// the order of those files. What is proved and what is left out: README.md.
+// the order of the sources; the threads come last. What is proved and what is left out: README.md.
 //
 // A call of the mailbox is one step (mailbox.pml looks inside), and so is what a turn does between two points at which
 // others matter to it. The port is a set of packets: several workers take them, so their order promises nothing.
@@ -36,85 +36,119 @@
 // From its start until its packet has been handled an operation is the system's: under way, then in the port.
 typedef Operation { bool pending, under_way, cancelled, in_port }
 Operation receive_op, send_op, accept_op;
-bool operations_lent;  // the first two have an owner
-byte bells;            // packets of no operation that are in the port, for the connection
-bool exit_packet;
+bool operations_lent;  // the first two have an owner (Slots<Operations>)
+byte bells;            // packets of no operation in the port, for the connection
+bool exit_packet;      // that of exit_key
 
-// The mailbox
+// Mailbox
 bool lived_in, taken, rung;
 byte mail_events, mail_wishes;
 
-// The ledger
+// Ledger
 byte phase, unsent;
 bool paused, peer_finished, end_told, drained, blocked;
 #define wants_receive (!peer_finished && phase < ended && (phase > open || !paused))
 #define end_is_due (phase == open && peer_finished && !end_told && !paused)
 #define drained_is_due (phase == open && drained)
 #define wants_send (phase < ended && (unsent || end_is_due || drained_is_due))
-#define has_deadline (timeouts && (phase == lingering || (blocked && phase <= closing)))  // close, write timeout
-#define has_pause (stage >= stopping && phase == lingering && !data)
 #define next_is_shut_down (phase == closing && !unsent && !peer_finished)
 #define next_is_close (phase == ended || (peer_finished && (phase == lingering || (phase == closing && !unsent))))
+#define has_deadline (timeouts && (phase == lingering || (blocked && phase <= closing)))  // close, write timeout
 
-// The rest of the server's
+// Core and Model
 byte stage;
-byte present;                     // connections and accepts under way
-bool listener_stopped, arrival;   // of the accept
-bool resting;                     // the accept could not be posted
-bool deadline, passed;            // an entry of the connection's in Deadlines; its time has come
-byte threads = 3;                 // of run()
-bool stopped;                     // stop() has returned
+byte present;                        // present_: connections and accepts under way
+bool listener_stopped;               // Listener::stopped_
+bool arrival, resting;               // of the accept
+bool deadline, passed;               // the connection's entry in deadlines_ (Seat::alarm); its time has come
+#define has_pause (stage >= stopping && phase == lingering && !data)  // acknowledgement_pause
+byte threads = 3;                    // of run()
+bool stopped;                        // stop() has returned
 
 // The peer, as the socket shows it. It waits in the backlog.
 bool data, fin, reset, waits = true;
 
-// Of one run: whether the peer reads, the timeouts are on, the stop waits as long as it takes.
+// Of one run: whether the peer reads, the timeouts are on, the drain of the stop has no end.
 bool reads, timeouts, patient;
 
-// A call of the system's fails, any, once.
+// One call of the system's fails, any.
 bool has_failed;
 #define fails !has_failed -> has_failed = true
 
-// ---- core.h, core.cpp
+// ---- core.cpp, core.h
 
-inline post(wish) {
+inline post(wish) {  // as Mailbox::post does it
   if
   :: lived_in ->
     mail_wishes = mail_wishes | wish;
-    if
-    :: !taken && !rung -> ring(); rung = true
-    :: else
-    fi
-  :: else
+    if :: !taken && !rung -> ring(); rung = true :: else fi
+  :: else  // gone
   fi
 }
 
-inline fetch() { events = mail_events; wishes = mail_wishes; mail_events = 0; mail_wishes = 0 }
+inline enter() { present++ }
+inline leave() { present-- }  // at 0 stop() is told
 
 inline take(event) {
   if
-  :: lived_in && !taken -> taken = true; rung = false; fetch(); events = events | event; apply(); mine = true
+  :: lived_in && !taken ->
+    taken = true; rung = false; mine = true;
+    fetch();
+    events = events | event;
+    apply()
   :: lived_in && taken -> mail_events = mail_events | event
   :: !lived_in
   fi
 }
 
+inline fetch() { events = mail_events; wishes = mail_wishes; mail_events = 0; mail_wishes = 0 }
+
 inline apply() {
   if :: wishes & stop_wish -> begin_stop() :: else fi;
-  if :: wishes & abort_wish -> failed() :: else fi;
+  if :: wishes & abort_wish -> failed() :: else fi;  // cut
   wishes = 0
-}
-
-inline failed() {  // what the ledger still holds, it does not tell any more
-  phase = ended;
-  unsent = 0; paused = false; peer_finished = false; end_told = false; drained = false; blocked = false
 }
 
 inline begin_stop() {
   if
-  :: stage >= aborting -> failed()
+  :: stage >= aborting -> failed()  // cut
   :: else -> paused = false; deliver(); if :: phase == open -> phase = closing :: else fi
   fi
+}
+
+inline retire() {  // and unseat
+  phase = none; unsent = 0; paused = false; peer_finished = false; end_told = false; drained = false; blocked = false;
+  passed = false;
+  lived_in = false; taken = false; rung = false; mail_events = 0; mail_wishes = 0;  // move_out
+  data = false; fin = false; reset = false;  // closesocket, which ends no operation
+  mine = false;
+  leave()
+}
+
+inline failed() {  // of what it still holds the ledger tells no more
+  phase = ended;
+  unsent = 0; paused = false; peer_finished = false; end_told = false; drained = false; blocked = false
+}
+
+inline deliver() {
+  if
+  :: end_is_due -> end_told = true; if :: phase = closing :: true fi  // on_end: close(), or not
+  :: else
+  fi;
+  if
+  :: drained_is_due -> drained = false; if :: paused = true :: true fi  // on_drained: pause(), or not
+  :: else
+  fi
+}
+
+inline keep_time() {
+  if
+  :: passed && (has_deadline || has_pause) -> passed = false; failed()  // expired, or nothing_to_lose
+  :: passed && !has_deadline && !has_pause -> passed = false
+  :: !passed && has_pause -> failed()  // nothing_to_lose
+  :: !passed
+  fi;
+  if :: (has_deadline || has_pause) && !deadline && !passed -> deadline = true :: else fi  // deadlines_.push
 }
 
 inline release() {
@@ -124,45 +158,14 @@ inline release() {
   :: else ->
     arm();
     if :: !error && rounds == mails_a_turn -> try_to_ring(); rung = !error :: else fi;  // hand_over
-    if :: error -> error = false; failed() :: else -> taken = false; mine = false fi
+    if
+    :: error -> error = false; failed()
+    :: else -> taken = false; mine = false
+    fi
   fi
 }
 
 inline try_to_ring() { if :: true -> ring() :: fails; error = true fi }  // it throws bad_alloc
-
-inline retire() {
-  phase = none; unsent = 0; paused = false; peer_finished = false; end_told = false; drained = false; blocked = false;
-  passed = false;
-  data = false; fin = false; reset = false;  // closesocket
-  lived_in = false; taken = false; rung = false; mail_events = 0; mail_wishes = 0;  // move_out
-  mine = false;
-  leave()
-}
-
-inline leave() { present-- }
-
-inline deliver() {
-  if
-  :: end_is_due -> end_told = true; if :: phase = closing :: true fi  // on_end
-  :: else
-  fi;
-  if
-  :: drained_is_due ->  // on_drained
-    drained = false;
-    if :: paused = true :: true fi
-  :: else
-  fi
-}
-
-inline keep_time() {
-  if
-  :: passed && (has_deadline || has_pause) -> passed = false; failed()  // expired, or there is nothing to lose
-  :: passed && !has_deadline && !has_pause -> passed = false
-  :: !passed && has_pause -> failed()
-  :: !passed
-  fi;
-  if :: (has_deadline || has_pause) && !deadline && !passed -> deadline = true :: else fi
-}
 
 // ---- 04_iocp/server.cpp
 
@@ -171,18 +174,17 @@ inline start(operation) { operation.pending = true; operation.cancelled = false 
 inline accept_client() {
   atomic {
     !mine && accept_op.in_port -> accept_op.in_port = false;
-    present++;  // Arrival, until the turn is over
-    good = !accept_op.cancelled;  // accepted_by
-    accept_op.pending = false;
+    enter();  // Arrival, until the turn is over
+    good = !accept_op.cancelled; accept_op.pending = false;  // accepted_by
     post_accept();
     if
-    :: good && stage == serving  // admit
-    :: good && stage != serving -> good = false
-    :: good && fails; good = false  // SO_UPDATE_ACCEPT_CONTEXT
+    :: good && stage == serving
+    :: good && stage != serving -> good = false  // admit: stopping()
+    :: good && fails; good = false               // accepted_by: SO_UPDATE_ACCEPT_CONTEXT
     :: !good
     fi
   };
-  atomic { if :: good -> present++; phase = open; lived_in = true; taken = true :: else fi };
+  atomic { if :: good -> enter(); phase = open; lived_in = true; taken = true :: else fi };  // admit: move_in
   atomic {
     if
     :: good -> operations_lent = true; mine = true; if :: stage >= stopping -> begin_stop() :: else fi  // associate, open
@@ -199,17 +201,17 @@ inline receive() {
   receive_op.pending = false;
   if
   :: reset -> failed()
+  :: !reset && !wants_receive  // paused meanwhile
   :: !reset && wants_receive ->
     if
     :: data -> data = false; if :: phase == open -> on_receive() :: else fi
     :: !data && fin -> peer_finished = true
     :: else  // would_block
     fi
-  :: !reset && !wants_receive
   fi
 }
 
-inline on_receive() { if :: unsent++ :: phase = closing fi }
+inline on_receive() { if :: unsent++ :: phase = closing fi }  // send(), or close()
 
 inline flush() {
   do
@@ -228,11 +230,11 @@ inline written_some() {
   send_op.pending = false;
   if
   :: reset -> failed()
-  :: !reset -> blocked = false; if :: phase < ended -> unsent--; drained = !unsent :: else fi
+  :: !reset -> blocked = false; if :: phase < ended -> unsent--; drained = !unsent :: else fi  // sent
   fi
 }
 
-inline settle() {
+inline settle() {  // from its second half on: the first, deliver and flush, is with go_on
   if :: next_is_shut_down -> phase = lingering :: else fi;  // shut_down
   keep_time();
   if :: next_is_close -> close_connection() :: else fi;
@@ -244,7 +246,7 @@ inline close_connection() {
   if :: send_op.under_way -> send_op.cancelled = true :: else fi;
   if
   :: !(receive_op.pending || send_op.pending) || FAULT == 1 -> operations_lent = false; retire()
-  :: else
+  :: else  // not yet
   fi
 }
 
@@ -256,9 +258,8 @@ inline go_on() {
   flush()
 }
 
-// Starts what the connection waits for, the last thing in a turn.
 inline arm() {
-  if :: wants_send && !send_op.pending -> try_to_ring() :: else fi;
+  if :: wants_send && !send_op.pending -> try_to_ring() :: else fi;  // more is due: after those who wait
   if
   :: !error && wants_receive && !receive_op.pending ->
     start(receive_op);
@@ -272,9 +273,9 @@ inline arm() {
 }
 
 inline post_accept() {
-  if :: !arrival -> arrival = true; present++ :: else fi;
+  if :: !arrival -> arrival = true; enter() :: else fi;  // emplace: the one before goes
   if
-  :: !listener_stopped -> start(accept_op); accept_op.under_way = true
+  :: !listener_stopped -> start(accept_op); accept_op.under_way = true  // Listener::begin, AcceptEx
   :: !listener_stopped && !has_failed -> has_failed = true; arrival = false; leave(); resting = true
   :: listener_stopped -> arrival = false; leave()
   fi
@@ -289,30 +290,18 @@ inline handled(operation) {
   operation.in_port = false
 }
 
-init {
-  atomic {
-    if
-    :: timeouts = true
-    :: reads = true; timeouts = true
-    :: reads = true; patient = true
-    :: true
-    fi;
-    post_accept()  // run
-  }
-}
-
-active [2] proctype worker() {
+active [2] proctype worker() {  // work: a step takes a packet, or goes on with the turn
   byte event, events, wishes, rounds;
   bool mine, error, accepts, good;
 end:
   do
   :: atomic {
       if  // sleeps here, if it has no turn
-      :: mine -> settle()
       :: !mine && receive_op.in_port -> handled(receive_op); event = readable
       :: !mine && send_op.in_port -> handled(send_op); event = written
       :: !mine && bells -> bells--; event = alarm
       :: !mine && exit_packet  // one for all: each worker takes it and posts it again
+      :: mine -> settle()
       fi;
       if :: event -> take(event); event = 0 :: else fi;
       if :: mine -> go_on() :: else -> rounds = 0 fi;
@@ -324,7 +313,7 @@ end:
   threads--
 }
 
-active proctype keeper() {
+active proctype keeper() {  // keep
 end:
   do  // sleeps here
   :: stage == finished -> break
@@ -334,7 +323,19 @@ end:
   threads--
 }
 
-// ---- the system, the peer, and others
+init {
+  atomic {
+    if
+    :: reads = true; timeouts = true
+    :: timeouts = true
+    :: true
+    :: reads = true; patient = true
+    fi;
+    post_accept()  // run
+  }
+}
+
+// ---- those outside
 
 active proctype system() {
 end:
@@ -346,8 +347,8 @@ end:
       send_op.under_way = false; send_op.cancelled = false; send_op.in_port = true
     }
   :: atomic { accept_op.under_way && accept_op.cancelled -> accept_op.under_way = false; accept_op.in_port = true }
-  :: atomic { accept_op.under_way && waits -> waits = false; accept_op.cancelled = false; accept_op.under_way = false;
-      accept_op.in_port = true
+  :: atomic { accept_op.under_way && waits ->
+      waits = false; accept_op.under_way = false; accept_op.cancelled = false; accept_op.in_port = true
     }
   od
 }
@@ -362,12 +363,12 @@ end:
   fi
 }
 
-active proctype stop() {
+active proctype stop() {  // Core::stop
   if
-  :: stage = stopping
+  :: stage = stopping  // advance
   :: true -> goto not_called
   fi;
-  atomic {
+  atomic {  // Listener::stop
     listener_stopped = true;
     if :: accept_op.under_way -> accept_op.cancelled = true :: else fi
   };
@@ -378,7 +379,7 @@ active proctype stop() {
   fi;
   stage = finished;
   exit_packet = true;  // wake
-  threads == 0;
+  threads == 0;        // !running_
   assert(present == 0 && phase == none && !operations_lent && !accept_op.pending);
   stopped = true;
 not_called:
@@ -386,6 +387,7 @@ not_called:
 }
 
 ltl ends {
-  <>[] ((phase <= open || !timeouts || stage >= stopping) && (stage == serving || stopped) &&
-        !(wants_send && !send_op.pending) && !(phase && wants_receive && (data || fin || reset)))
+  <>[] ((phase <= open || (!timeouts && !(phase == lingering && fin)) || stage >= stopping) && (stage == serving || stopped) &&
+        !(wants_send && !send_op.pending) && !(phase && wants_receive && (data || fin || reset)) &&
+        (stage >= stopping || accept_op.pending))
 }

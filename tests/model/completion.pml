@@ -1,6 +1,6 @@
 // The life of a connection on a completion port: 04_iocp/server.cpp, and of core.cpp what it calls. One connection, one
-// accept ahead, two workers, the keeper, a stop. An inline has the name of the function that it mirrors, and they stand in
-// the order of the sources; the threads come last. What is proved and what is left out: README.md.
+// accept ahead, two workers, the keeper, a stop. An inline has the name of the function that it mirrors, and they stand
+// in the order of the sources; the threads come last. What is proved and what is left out: README.md.
 //
 // A call of the mailbox is one step (mailbox.pml looks inside), and so is what a turn does between two points at which
 // others matter to it. The port is a set of packets: several workers take them, so their order promises nothing.
@@ -387,7 +387,7 @@ not_called:
 }
 
 ltl ends {
-  <>[] ((phase <= open || (!timeouts && !(phase == lingering && fin)) || stage >= stopping) && (stage == serving || stopped) &&
+  <>[] ((phase <= open || (!timeouts && !(phase == lingering && fin)) || stage >= stopping) &&
         !(wants_send && !send_op.pending) && !(phase && wants_receive && (data || fin || reset)) &&
-        (stage >= stopping || accept_op.pending))
+        (stage == serving || stopped) && (stage >= stopping || accept_op.pending))
 }

@@ -69,7 +69,10 @@ inline move_out() {
   takes_no_more = false
 }
 
-inline fetch() { events = mail_events; wishes = mail_wishes; mail_events = 0; mail_wishes = 0 }
+inline fetch() {  // std::exchange(mail_, {})
+  events = mail_events; wishes = mail_wishes;
+  mail_events = 0; mail_wishes = 0
+}
 
 inline take() {  // of id, event
   if
@@ -86,14 +89,19 @@ inline release() {
   set_backlog();
   if
   :: (mail_events || mail_wishes) && FAULT != 1 -> fetch()
-  :: else -> rearm(); if :: error :: else -> taken = false; mine = false fi
+  :: else ->
+    rearm();
+    if
+    :: error  // the turn stays
+    :: else -> taken = false; mine = false
+    fi
   fi
 }
 
 inline hand_over() {
   rearm();
   if
-  :: error
+  :: error  // the turn stays
   :: else -> ring(generation); rung = true; set_backlog(); taken = false; mine = false
   fi
 }
@@ -109,7 +117,7 @@ inline post(id, wish) {  // id 0: to whoever lives here
     :: else ->
       assert((!id || id == generation) && wish != late);
       mail_wishes = mail_wishes | wish;  // append
-      takes_no_more = (takes_no_more || (wish & ends));
+      takes_no_more = (takes_no_more || (wish & ends));  // backlog_ = waiting
       promised = promised | wish;
       if :: !taken && !rung -> ring(generation); rung = true :: else fi
     fi
@@ -122,11 +130,11 @@ inline set_backlog() { takes_no_more = (phase != open || (mail_wishes & ends)) }
 
 inline ring(id) { ids ! id; if :: len(ids) == 1 -> bell = true :: else fi }
 
-inline bells_take() { bell = false; do :: ids ? id -> heard ! id, alarm :: empty(ids) -> id = 0; break od }
+inline bells_take() { bell = false; do :: ids ? id -> heard ! id, alarm :: empty(ids) -> id = 0; break od }  // quiet()
 
 // ---- core.h and core.cpp, with the turn
 
-inline core_release() {
+inline core_release() {  // Core::release
   rounds++;
   if
   :: rounds < mails_a_turn -> release()
@@ -135,7 +143,8 @@ inline core_release() {
   if :: error -> error = false; phase = ended :: else fi  // failed()
 }
 
-inline open_it() { mine = true; called(); if :: stopping -> phase = closing :: else fi }  // on_open; begin_stop
+// Core::open: on_open, begin_stop
+inline open_it() { mine = true; called(); if :: stopping -> phase = closing :: else fi }
 
 inline apply() {
   assert((wishes & promised) == wishes);            // this tenant's, each once
@@ -208,7 +217,10 @@ active [2] proctype worker() {
   chan heard = [6] of { byte, byte };  // what it was told: id, event
 end:
   do
-  :: atomic { !mine && nempty(heard) -> heard ? id, event; take(); if :: mine -> serve() :: else -> id = 0 fi; event = 0 }
+  :: atomic { !mine && nempty(heard) ->
+      heard ? id, event; take(); event = 0;
+      if :: mine -> serve() :: else -> id = 0 fi
+    }
   :: settle()
   :: atomic { mine && phase == gone -> returned(); unseat() }
   // Here it sleeps.

@@ -38,6 +38,7 @@ class Model final : public Core {
   void close_connection(Seat&);
   void serve_client(Seat&);
   void write_rest(Seat&);
+  void serve(ConnectionId);
   void keep();
 
   void take_turn(Seat&);
@@ -165,6 +166,12 @@ void Model::write_rest(Seat& seat) {
   settle(seat, Role::writer);
 }
 
+/// For the keeper.
+void Model::serve(ConnectionId id) {
+  std::uint32_t events = alarm_event;
+  if (Seat* seat = take(id, events)) settle(*seat, Role::keeper);
+}
+
 /// One thread for all connections: it looks at the clock, and hands in what other threads wish. It never
 /// waits for a peer.
 void Model::keep() {
@@ -177,15 +184,15 @@ void Model::keep() {
       if (!told()) wait ? void(told_.wait_for(lock, *wait)) : told_.wait(lock);  // sleeps here
       ids.swap(rung_);
     }
-    const std::vector<ConnectionId> late = expired(Clock::now());
-    ids.insert(ids.end(), late.begin(), late.end());
-    for (const ConnectionId id : ids) {
-      std::uint32_t events = alarm_event;
-      if (id == listener_id) {
+    for (const ConnectionId id : ids)
+      serve(id);
+    const Time now = Clock::now();
+    while (const auto id = expired(now)) {
+      if (*id == listener_id) {
         accepting_ = true;
         wake();
-      } else if (Seat* seat = take(id, events)) {
-        settle(*seat, Role::keeper);
+      } else {
+        serve(*id);
       }
     }
   }
@@ -226,7 +233,8 @@ bool Model::start_writer(Seat& seat) try {
   return true;
 } catch (const std::exception& error) {  // LIM-06
   seat.armed = 0;
-  log().limited("thread", Clock::now(), std::string("no thread for a send that waits: ") + error.what());
+  log().limited("thread", Clock::now(),
+                [&] { return std::string("no thread for a send that waits: ") + error.what(); });
   failed(seat, std::make_error_code(std::errc::resource_unavailable_try_again));
   return false;
 }

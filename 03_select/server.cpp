@@ -62,6 +62,8 @@ Model::Model(Options o, Callbacks callbacks)
       throw std::system_error(std::make_error_code(std::errc::too_many_files_open),
                               "select cannot watch descriptor " + std::to_string(handle) + ": the limit is " +
                                   std::to_string(FD_SETSIZE));
+  watched_.reserve(FD_SETSIZE);  // now, for later there may be no memory. LIM-08
+  ready_.reserve(FD_SETSIZE);
 }
 
 void Model::accept_client() {
@@ -164,11 +166,12 @@ void Model::work() {
       for (const Ready& ready : ready_)
         serve(ready.id, ready.events);
     }
-    for (const ConnectionId id : expired(Clock::now())) {
-      if (id == listener_id)
+    const Time now = Clock::now();
+    while (const auto id = expired(now)) {
+      if (*id == listener_id)
         accepting_ = true;
       else
-        serve(id, alarm_event);
+        serve(*id, alarm_event);
     }
   }
 }

@@ -268,10 +268,10 @@ void Model::keep() {
   while (!finished()) {
     const auto wait = until_deadline();
     wait ? void(told_.wait_for(lock, *wait)) : told_.wait(lock);  // sleeps here
-    const std::vector<ConnectionId> due = expired(Clock::now());
     lock.unlock();
-    for (const ConnectionId id : due)
-      id == listener_id ? accept_again() : post_for_sure(id.value);
+    const Time now = Clock::now();
+    while (const auto id = expired(now))
+      *id == listener_id ? accept_again() : post_for_sure(id->value);
     lock.lock();
   }
 }
@@ -340,6 +340,8 @@ void Model::post_accept(Accept& accept) {
     if (listener().begin(std::ref(start))) return;  // by reference: a copy would be an allocation
   } catch (const std::system_error& none) {
     error = none.code();
+  } catch (const std::bad_alloc&) {  // not even for that error's text
+    error = std::make_error_code(std::errc::not_enough_memory);
   }
   accept.socket.reset();
   accept.arrival.reset();

@@ -184,11 +184,12 @@ void Model::work(Instance& instance) {
 }
 
 void Model::expire() {
-  for (const ConnectionId id : expired(Clock::now())) {
-    if (id == listener_id)
+  const Time now = Clock::now();
+  while (const auto id = expired(now)) {
+    if (*id == listener_id)
       watch_listener(EPOLL_CTL_MOD, input | one_shot_);
     else
-      ring(id);  // its own instance's workers look
+      serve(*id, alarm_event);
   }
   earlier_deadline();
 }

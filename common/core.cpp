@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <thread>
 
 namespace ladder {
 
@@ -9,6 +10,7 @@ constinit thread_local Core::Turn Core::turn_;
 
 namespace {
 constexpr Milliseconds accept_pause{50};
+constexpr Milliseconds memory_pause{10};
 constexpr Milliseconds acknowledgement_pause{20};
 constexpr Milliseconds silence_enough{500};
 }  // namespace
@@ -71,9 +73,15 @@ SendResult Core::post(Seat& seat, std::uint32_t slot, std::optional<std::uint32_
   return sends_bytes && backlog > options_.high_mark ? SendResult::congested : SendResult::queued;
 }
 
-void Core::sweep(Wish::Kind kind) {
-  for (std::uint32_t slot = 0; slot < seats_.used(); ++slot)
-    post(*seats_.find(slot), slot, std::nullopt, {kind});
+void Core::sweep(Wish::Kind kind, Time until) {
+  for (std::uint32_t slot = 0; slot < seats_.used();)
+    try {
+      post(*seats_.find(slot), slot, std::nullopt, {kind});
+      ++slot;
+    } catch (const std::bad_alloc&) {  // nobody is left out, and who stops can wait
+      if (Clock::now() >= until) return;
+      std::this_thread::sleep_for(memory_pause);
+    }
 }
 
 void Core::advance(Stage stage) {
@@ -85,15 +93,16 @@ void Core::advance(Stage stage) {
 bool Core::stop(Milliseconds drain) {
   if (turn_.core == this) return false;  // contract 10: it would wait for its own callback
   const auto empty = [this] { return present_ == 0; };
+  const Time deadline = Clock::now() + drain;
   advance(Stage::stopping);
   listener_.stop();
-  if (drain.count() > 0) sweep(Wish::Kind::stop);
+  if (drain.count() > 0) sweep(Wish::Kind::stop, deadline);
   std::unique_lock lock(mutex_);
-  const bool drained = changed_.wait_for(lock, drain, empty);
+  const bool drained = changed_.wait_until(lock, deadline, empty);
   if (!drained) {
     lock.unlock();
     advance(Stage::aborting);
-    sweep(Wish::Kind::abort);
+    sweep(Wish::Kind::abort, Time::max());
     lock.lock();
     changed_.wait(lock, empty);
   }
@@ -234,7 +243,7 @@ void Core::unseat(Seat& seat) {
 // ---- with the turn
 
 template <class Callback>
-void Core::call(Seat& seat, Callback callback) {
+void Core::call(Seat& seat, const Callback& callback) {
   Connection connection(seat, *this, seat.id);
   try {
     callback(connection);
@@ -346,7 +355,8 @@ std::optional<Milliseconds> Core::until_deadline() const {
 }
 
 void Core::pause_accepting(const os::Accepted& accepted, Time now) {
-  log_.limited("accept", now, "cannot accept: " + accepted.error.message() + "; newcomers wait");
+  log_.limited("accept", now,
+               [&] { return "cannot accept: " + accepted.error.message() + "; newcomers wait"; });
   if (deadlines_.push(now + accept_pause, listener_id)) earlier_deadline();
 }
 

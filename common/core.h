@@ -116,8 +116,8 @@ class Core : public Server {
   /// In take(): a deadline has passed, so look at the clock. Above all events of a model's own.
   static constexpr std::uint32_t alarm_event = 1u << 31;
   static constexpr ConnectionId listener_id{0};
-  /// Connections to take with alarm_event. listener_id: the pause of pause_accepting is over.
-  std::vector<ConnectionId> expired(Time now) { return deadlines_.expired(now); }
+  /// A connection to take with alarm_event, until there is none. listener_id: the pause of pause_accepting is over.
+  std::optional<ConnectionId> expired(Time now) { return deadlines_.expired(now); }
   /// How long a model may sleep, rounded up; none: until something happens.
   std::optional<Milliseconds> until_deadline() const;
   /// Out of descriptors or memory. The newcomers wait in the backlog; those who are here go on being served.
@@ -131,7 +131,7 @@ class Core : public Server {
   enum class Stage : std::uint8_t { serving, stopping, aborting, finished };
 
   template <class Callback>
-  void call(Seat&, Callback callback);
+  void call(Seat&, const Callback& callback);
   void log_ended(const Seat&, std::string_view why);
   static bool nothing_to_lose(const Seat&, Time now);
   void apply(Seat&, Mail&);
@@ -142,7 +142,7 @@ class Core : public Server {
   void wish(ConnectionId, Wish::Kind);
   SendResult post(Seat&, std::uint32_t slot, std::optional<std::uint32_t> generation, Wish);
   void advance(Stage);
-  void sweep(Wish::Kind);
+  void sweep(Wish::Kind, Time until);
   void enter() { ++present_; }
   void leave();
   bool my_turn(const Seat& seat) const;

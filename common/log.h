@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <new>
 #include <string>
 #include <string_view>
 
@@ -23,7 +24,9 @@ class Log {
 
   /// At most one line a second of each kind; the next one tells how many were left out.
   /// OBS-04: a server that is out of descriptors meets the same trouble thousands of times a second.
-  void limited(std::string_view kind, Time now, std::string_view text);
+  /// `text` makes the line, if one is due; where there is no memory for it, none is written.
+  template <class Text>
+  void limited(std::string_view kind, Time now, const Text& text);
 
  private:
   struct Kind {
@@ -34,5 +37,23 @@ class Log {
   std::mutex mutex_;  // held while the sink writes: lines never interleave (OBS-05)
   std::map<std::string, Kind, std::less<>> kinds_;
 };
+
+template <class Text>
+void Log::limited(std::string_view kind, Time now, const Text& text) try {
+  const std::lock_guard lock(mutex_);
+  auto found = kinds_.find(kind);
+  if (found == kinds_.end()) found = kinds_.emplace(kind, Kind{.next = now}).first;
+  auto& [next, left_out] = found->second;
+  if (now < next) {
+    ++left_out;
+    return;
+  }
+  std::string line(text());
+  if (left_out) line += " (" + std::to_string(left_out) + " more like it were left out)";
+  left_out = 0;
+  next = now + std::chrono::seconds(1);
+  sink_(line);
+} catch (const std::bad_alloc&) {  // no memory even to say so
+}
 
 }  // namespace ladder

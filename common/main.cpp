@@ -24,8 +24,8 @@ void stop_on_signal(Server& server, Milliseconds drain) {
       os::wait_for_stop_signal();
       os::exit_at_once(EXIT_FAILURE);
     }).detach();
-  } catch (const std::system_error&) {
-    // No thread to be had: nobody hears a second signal then, but this one is still honoured.
+  } catch (const std::exception&) {
+    // No thread to be had, or no memory: nobody hears a second signal then, but this one is still honoured.
   }
   server.stop(drain);
 }

@@ -40,6 +40,16 @@ inline bool one_at_a_time() {
 
 long heap_in_use();  ///< bytes that operator new has given out (heap.cpp)
 
+/// Until it goes: of the requests of all threads but this one, so many are granted, then so many refused.
+class ScarceHeap {
+ public:
+  ScarceHeap(long granted, long refused);
+  ~ScarceHeap();
+  ScarceHeap(const ScarceHeap&) = delete;
+  ScarceHeap& operator=(const ScarceHeap&) = delete;
+  long failures() const;  ///< refused so far
+};
+
 /// Looks again and again, until it holds. For what no callback tells.
 template <class Condition>
 bool eventually(Condition condition) {
@@ -334,8 +344,8 @@ class Running {
       };
     Callbacks watched = rules_->watch(callbacks);
     watched.on_open = [this, on_open = std::move(watched.on_open)](Connection& c) {
-      ids_.change([&](auto& ids) { ids[c.peer()] = c.id(); });
       on_open(c);
+      ids_.change([&](auto& ids) { ids[c.peer()] = c.id(); });
     };
     server_ = make_server(std::move(options), std::move(watched));
     where_ = server_->endpoint();

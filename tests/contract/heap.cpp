@@ -1,5 +1,6 @@
-// How much of the heap is in use: the global operator new, counted. In a file of its own, so that no compiler
+// The global operator new, counted: how much of the heap is in use, and a heap that refuses. In a file of its own, so that no compiler
 // sees through it where it is called.
+#include <cassert>
 #include <cstdlib>
 #include <new>
 
@@ -7,14 +8,43 @@
 
 namespace {
 std::atomic<long> in_use = 0;
+
+std::atomic<bool> scarce = false;
+std::atomic<std::thread::id> spared;
+std::atomic<long> asked = 0, failed = 0, first_refused = 0, first_granted_again = 0;
+
+bool refuses() {
+  if (!scarce || std::this_thread::get_id() == spared) return false;
+  const long number = asked++;
+  if (number < first_refused || number >= first_granted_again) return false;
+  ++failed;
+  return true;
 }
+}  // namespace
 
 long ladder::contract::heap_in_use() {
   return in_use;
 }
 
+ladder::contract::ScarceHeap::ScarceHeap(long granted, long refused) {
+  assert(!scarce);
+  spared = std::this_thread::get_id();
+  asked = failed = 0;
+  first_refused = granted;
+  first_granted_again = refused > std::numeric_limits<long>::max() - granted
+                            ? std::numeric_limits<long>::max()
+                            : granted + refused;
+  scarce = true;
+}
+ladder::contract::ScarceHeap::~ScarceHeap() {
+  scarce = false;
+}
+long ladder::contract::ScarceHeap::failures() const {
+  return failed;
+}
+
 void* operator new(std::size_t size) {
-  void* const memory = std::malloc(size);  // NOLINT: this is where new gets it from
+  void* const memory = refuses() ? nullptr : std::malloc(size);  // NOLINT: this is where new gets it from
   if (!memory) throw std::bad_alloc();
   in_use += static_cast<long>(ladder::contract::usable_size(memory));
   return memory;

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <new>
 #include <string>
 #include <thread>
 #include <utility>
@@ -16,18 +17,27 @@ TEST_CASE(
   Log log([&](std::string_view line) { lines.emplace_back(line); });
   const Time start = Clock::now();
   for (int i = 0; i < 1000; ++i)
-    log.limited("descriptors", start + i * 1ms, "out of descriptors");
+    log.limited("descriptors", start + i * 1ms, [] { return "out of descriptors"; });
   CHECK(lines == std::vector<std::string>{"out of descriptors"});
 
-  log.limited("threads", start + 500ms, "no thread");  // another kind has a second of its own
-  log.line("plain");                                   // and a line of no kind is never left out
+  log.limited("threads", start + 500ms, [] { return "no thread"; });  // another kind has a second of its own
+  log.line("plain");  // and a line of no kind is never left out
   log.line("plain");
   CHECK(lines.size() == 4);
 
-  log.limited("descriptors", start + 1s, "again");
+  log.limited("descriptors", start + 1s, [] { return "again"; });
   CHECK(lines.back() == "again (999 more like it were left out)");
-  log.limited("descriptors", start + 2s, "once more");
+  log.limited("descriptors", start + 2s, [] { return "once more"; });
   CHECK(lines.back() == "once more");
+}
+
+TEST_CASE("log: a line for which there is no memory is not written, and the next one is") {
+  std::vector<std::string> lines;
+  Log log([&](std::string_view line) { lines.emplace_back(line); });
+  log.limited("kind", Time{}, []() -> std::string { throw std::bad_alloc(); });
+  CHECK(lines.empty());
+  log.limited("kind", Time{} + 1ms, [] { return "now"; });
+  CHECK(lines == std::vector<std::string>{"now"});
 }
 
 TEST_CASE("log: lines of many threads never interleave (OBS-05)") {
@@ -47,7 +57,7 @@ TEST_CASE("log: lines of many threads never interleave (OBS-05)") {
       threads.emplace_back([&] {
         for (int n = 0; n < 500; ++n) {
           log.line("line");
-          log.limited("kind", Time{} + n * 1s, "line");
+          log.limited("kind", Time{} + n * 1s, [] { return "line"; });
         }
       });
   }

@@ -77,7 +77,7 @@ void Model::accept_client() {
     }
     if (!accepted.socket) break;
     if (!os::fits_select(accepted.socket.get(), watched_.size() + 2)) {  // no room in the sets
-      refuse(std::move(accepted));
+      refuse(std::move(accepted), "no room in the sets of select");
       continue;
     }
     Seat* seat = admit(std::move(accepted), Clock::now());

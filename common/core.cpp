@@ -137,7 +137,7 @@ Seat* Core::admit(os::Accepted accepted, Time now) {
   const std::optional<std::uint32_t> slot = room ? seats_.acquire() : std::nullopt;
   if (!slot) {
     --active_;
-    refuse(std::move(accepted));
+    refuse(std::move(accepted), room ? "no memory for it" : "max_connections are here");
     return nullptr;
   }
   enter();
@@ -151,8 +151,9 @@ Seat* Core::admit(os::Accepted accepted, Time now) {
   return &seat;
 }
 
-void Core::refuse(os::Accepted accepted) {
+void Core::refuse(os::Accepted accepted, std::string_view why) {
   ++refused_;  // before the peer can see it
+  log_.limited("refused", Clock::now(), [&] { return "a newcomer was closed: " + std::string(why); });
   accepted.socket.reset();
 }
 

@@ -88,9 +88,10 @@ class Core : public Server {
   /// Counts the newcomer and gives it a seat whose turn is held; null: a limit was met, and it has been
   /// closed.
   Seat* admit(os::Accepted accepted, Time now);
-  void refuse(os::Accepted accepted);  ///< closes a newcomer at once, for a limit of the model's
-  void dismiss(Seat&);                 ///< takes an admitted one's seat away before open(): also refused
-  void open(Seat&);                    ///< on_open; this thread has the turn from here
+  /// Closes a newcomer at once, for a limit of the model's.
+  void refuse(os::Accepted accepted, std::string_view why);
+  void dismiss(Seat&);  ///< takes an admitted one's seat away before open(): also refused
+  void open(Seat&);     ///< on_open; this thread has the turn from here
   /// The connection's seat, with its turn and its mail's wishes done; null: gone, or another thread's turn,
   /// which then finds `events` in its mail. `events` comes back with those that were in the mail.
   Seat* take(ConnectionId, std::uint32_t& events);

@@ -96,16 +96,6 @@ Duration a_second() {
   return scaled(std::chrono::seconds(1));
 }
 
-void expect_sockets_within_a_second(Server& server, std::size_t count) {
-  const Time until = Clock::now() + a_second();
-  std::size_t now = server.process().sockets();
-  while (now > count && Clock::now() < until) {
-    server.process().wait(milliseconds(2));
-    now = server.process().sockets();
-  }
-  expect(now <= count, std::to_string(count) + " sockets a second later", std::to_string(now));
-}
-
 TEST_CASE("CLOSE-05 a client closes with bytes unread: freed within a second") {
   judge({.requirement = "a client that is gone holds nothing, though output was due to it",
          .source = "RFC 1122, 4.2.2.13; recv(2), send(2): ECONNRESET, EPIPE",
@@ -120,7 +110,7 @@ TEST_CASE("CLOSE-05 a client closes with bytes unread: freed within a second") {
             expect(peer.readable(patience()), "an echo to begin", "nothing");
             peer.close();
           }
-          expect_sockets_within_a_second(server, before);
+          expect_sockets(server, before, a_second());
         });
 }
 

@@ -99,6 +99,12 @@ void expect_fin(Peer& peer) {
   expect(rest.bytes.empty(), "nothing but FIN for " + peer.name(), to_string(rest));
 }
 
+void expect_end(Peer& peer, Duration within) {
+  char byte = 0;
+  expect(peer.readable(within), "an end for " + peer.name(), "silence");
+  expect(peer.take({&byte, 1}).end != End::open, "an end for " + peer.name(), "a byte");
+}
+
 void expect_reset(Peer& peer) {
   expect_end_of(peer, read_to_the_end(peer), End::reset);
 }
@@ -109,9 +115,22 @@ std::string expect_rest_and_fin(Peer& peer) {
   return std::move(rest.bytes);
 }
 
+std::string expect_rest_and_end(Peer& peer) {
+  Rest rest = read_to_the_end(peer);
+  expect(rest.end != End::open, "an end for " + peer.name(), to_string(rest));
+  return std::move(rest.bytes);
+}
+
 void expect_orderly_end(Peer& peer) {
   peer.finish();
   expect_fin(peer);
+}
+
+void leave_in_order(std::span<Peer> peers) {
+  for (Peer& peer : peers) {
+    expect_orderly_end(peer);
+    peer.close();
+  }
 }
 
 void expect_silence(std::span<Peer> peers) {
@@ -150,11 +169,103 @@ std::string chargen_lines(std::size_t size) {
   return text;
 }
 
+void expect_sockets(Server& server, std::size_t count, Duration within) {
+  const Time until = Clock::now() + within;
+  std::size_t now = server.process().sockets();
+  while (now > count && Clock::now() < until) {
+    server.process().wait(milliseconds(2));
+    now = server.process().sockets();
+  }
+  const auto limit = std::chrono::duration_cast<milliseconds>(within).count();
+  expect(now <= count, std::to_string(count) + " sockets within " + std::to_string(limit) + " ms",
+         std::to_string(now));
+}
+
 void expect_exit_in_order(Process& process, Duration within) {
   const auto ended = process.wait(within);
   expect(ended && ended->in_order(),
          "exit 0 within " + std::to_string(std::chrono::duration_cast<milliseconds>(within).count()) + " ms",
          ended ? to_string(*ended) : "it still runs");
+}
+
+void expect_refusal(Process& process, int status, const std::vector<std::string>& named,
+                    const std::string& command) {
+  const auto ended = process.wait(patience());
+  const std::string log = process.log();
+  expect(ended && ended->signal == 0 && ended->status == status,
+         "exit " + std::to_string(status) + " for " + command,
+         (ended ? to_string(*ended) : "it still runs") + "; it said: " + log);
+  expect(std::ranges::count(log, '\n') == 1 && log.ends_with('\n'),
+         "one line on standard error for " + command, "'" + log + "'");
+  const auto names = [&log](const std::string& word) {
+    return !word.empty() && log.find(word.substr(0, word.find('='))) != log.npos;
+  };
+  expect(std::ranges::any_of(named, names), "a line that names what is wrong with " + command, log);
+  expect(process.output().empty(), "nothing on standard output for " + command, process.output());
+}
+
+std::vector<Asker> askers(std::span<Peer> peers) {
+  std::vector<Asker> all;
+  for (Peer& peer : peers)
+    all.push_back({&peer});
+  return all;
+}
+
+namespace {
+
+/// True: that was its answer, or its end.
+bool ask(Asker& asker, const Watch& ready, Answers& answers) {
+  if (ready.writable && !asker.asked) asker.asked = asker.peer->offer("?") == 1;
+  char answer = 0;
+  const Received step = ready.readable ? asker.peer->take({&answer, 1}) : Received{};
+  if (step.bytes) {
+    expect(answer == '?', "an echo for " + asker.peer->name(), "another byte");
+    answers.served.push_back(asker.peer);
+  } else if (asker.peer->end() != End::open) {
+    answers.closed.push_back(asker.peer);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Answers ask(std::vector<Asker> all, Duration quiet) {
+  Answers answers;
+  for (bool moved = true; moved && !all.empty();) {
+    std::vector<Watch> watched;
+    for (const Asker& each : all)
+      watched.push_back({&each.peer->socket(), true, !each.asked});
+    const bool first = answers.served.empty() && answers.closed.empty();
+    moved = wait(watched, first ? patience() : quiet);
+    std::vector<Asker> left;
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (!ask(all[i], watched[i], answers)) left.push_back(all[i]);
+    all = std::move(left);
+  }
+  answers.waiting = std::move(all);
+  return answers;
+}
+
+std::size_t serve_the_waiting(Answers answers) {
+  std::size_t closed = answers.closed.size();
+  while (!answers.waiting.empty()) {
+    expect(!answers.served.empty(), "service for some of those who wait", "for none");
+    for (Peer* const peer : answers.served)
+      peer->close();
+    answers = ask(std::move(answers.waiting));
+    closed += answers.closed.size();
+  }
+  return closed;
+}
+
+void expect_counts(const Answers& answers, std::size_t served, std::size_t closed, std::size_t waiting) {
+  const auto text = [](std::size_t a, std::size_t b, std::size_t c) {
+    return std::to_string(a) + " served, " + std::to_string(b) + " closed, " + std::to_string(c) + " waiting";
+  };
+  const std::string seen = text(answers.served.size(), answers.closed.size(), answers.waiting.size());
+  expect(seen == text(served, closed, waiting), text(served, closed, waiting), seen);
 }
 
 void in_turns(Scene& scene, std::span<Peer> peers, const std::function<void(std::span<Peer>)>& act) {

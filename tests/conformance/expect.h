@@ -11,6 +11,7 @@
 #include "tests/conformance/peer.h"
 #include "tests/conformance/scene.h"
 #include "tests/conformance/subject.h"
+#include "tests/conformance/suite.h"
 
 namespace conformance {
 
@@ -23,20 +24,48 @@ void expect_reply(Peer&, std::string_view content);
 void expect_reply_after_fin(Peer&, std::string_view content, Duration pause = {});
 /// Nothing more comes but a FIN.
 void expect_fin(Peer&);
+/// It ends, in whatever way, and not a byte comes before.
+void expect_end(Peer&, Duration within);
 /// The stream ends in a reset, whatever came before.
 void expect_reset(Peer&);
 /// All that still comes, up to the end, which must be a FIN.
 std::string expect_rest_and_fin(Peer&);
+/// All that still comes, up to the end, whatever that is.
+std::string expect_rest_and_end(Peer&);
 /// FIN from us, and then from the server: an orderly end.
 void expect_orderly_end(Peer&);
+void leave_in_order(std::span<Peer>);
 /// Not a byte has come, nor an end.
 void expect_silence(std::span<Peer>);
 /// Serves the next client of the service as it should be served. Its steps go to a log of its own.
 void expect_next_client_served(const Target&, std::string_view service);
 /// What chargen sends (RFC 864): lines of 72 of the 95 printing characters, each begun one further.
 std::string chargen_lines(std::size_t size);
+/// The server has no more sockets than that within the time.
+void expect_sockets(Server&, std::size_t count, Duration within);
 /// The process ends in order within the time.
 void expect_exit_in_order(Process&, Duration within);
+
+/// The program ends with this status: nothing on standard output, and on standard error one line that has one of the
+/// words in it.
+void expect_refusal(Process&, int status, const std::vector<std::string>& named, const std::string& command);
+
+/// A client that sends one byte as soon as it can.
+struct Asker {
+  Peer* peer;
+  bool asked = false;
+};
+std::vector<Asker> askers(std::span<Peer>);
+/// What becomes of them: they are answered, see an end, or wait in silence.
+struct Answers {
+  std::vector<Peer*> served{}, closed{};
+  std::vector<Asker> waiting{};
+};
+/// Looks until all is decided, or nothing has come for this long; the first answer may take patience().
+Answers ask(std::vector<Asker>, Duration quiet = scaled(milliseconds(200)));
+/// Those who are served leave, until nobody waits. Returns how many were closed.
+std::size_t serve_the_waiting(Answers);
+void expect_counts(const Answers&, std::size_t served, std::size_t closed, std::size_t waiting);
 
 /// Plays `act` with clients that are all connected: with all of them at once, or, where the model serves
 /// fewer at a time, in turns, while the others are seen to wait in silence (LIMIT). Each turn ends in order.

@@ -40,23 +40,6 @@ TEST_CASE("LIFE-01 --port 0 prints READY, and the first connect succeeds") {
         });
 }
 
-/// One line on standard error that has one of the words in it, nothing on standard output, and the status.
-void expect_refusal(Process& process, int status, const std::vector<std::string>& named,
-                    const std::string& command) {
-  const auto ended = process.wait(patience());
-  const std::string log = process.log();
-  expect(ended && ended->signal == 0 && ended->status == status,
-         "exit " + std::to_string(status) + " for " + command,
-         (ended ? to_string(*ended) : "it still runs") + "; it said: " + log);
-  expect(std::ranges::count(log, '\n') == 1 && log.ends_with('\n'),
-         "one line on standard error for " + command, "'" + log + "'");
-  const auto names = [&log](const std::string& word) {
-    return !word.empty() && log.find(word.substr(0, word.find('='))) != log.npos;
-  };
-  expect(std::ranges::any_of(named, names), "a line that names what is wrong with " + command, log);
-  expect(process.output().empty(), "nothing on standard output for " + command, process.output());
-}
-
 TEST_CASE("LIFE-02 a port that is taken: names it, exit 1, the first server unharmed") {
   judge({.requirement = "two servers never share a port, and the second says why it does not start",
          .source = executables,

@@ -71,8 +71,9 @@ bool has_ipv6() {
   }
 }
 
-Peer::Peer(WireLog& log, std::size_t number, const Target& target, int receive_buffer)
-    : log_(&log), number_(number), socket_(Socket::dial(target, receive_buffer)) {
+Peer::Peer(WireLog& log, std::size_t number, const Target& target, int receive_buffer,
+           const std::string& source)
+    : log_(&log), number_(number), socket_(Socket::dial(target, receive_buffer, source)) {
   log_->event(number_, WireLog::Direction::to_server, "connect");
   if (socket_.connect_error()) end_ = End::reset;
 }
@@ -188,6 +189,11 @@ void Peer::close() {
   log_->event(number_, WireLog::Direction::to_server,
               socket_.unread() ? "RST (closed with input unread)" : "close");
   socket_.close();
+}
+
+void Peer::vanish() {
+  socket_.vanish();
+  log_->event(number_, WireLog::Direction::to_server, "vanishes");
 }
 
 namespace {

@@ -62,8 +62,8 @@ struct Received {
 
 class Peer {
  public:
-  /// Begins to connect, without waiting. `receive_buffer`: SO_RCVBUF; 0 leaves it to the system.
-  Peer(WireLog&, std::size_t number, const Target&, int receive_buffer = 0);
+  /// Begins to connect, as Socket::dial() does.
+  Peer(WireLog&, std::size_t number, const Target&, int receive_buffer = 0, const std::string& source = {});
   Peer(Peer&&) noexcept = default;
   Peer& operator=(Peer&&) noexcept;
   ~Peer();
@@ -84,6 +84,7 @@ class Peer {
   void finish();  ///< FIN, behind what was sent
   void reset();   ///< RST, at once
   void close();   ///< a FIN, or a reset if input lies unread
+  void vanish();  ///< without a word
 
   bool readable(Duration patience);
   bool writable(Duration patience);

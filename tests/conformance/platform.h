@@ -32,11 +32,15 @@ enum class Log {
   kept,     ///< in a file that log() reads
   full,     ///< a pipe that has no room for one more byte, and that nobody reads
   hung_up,  ///< a pipe whose reader is gone
+  pieces,   ///< a pipe that keeps each write apart, for log_pieces()
 };
 
 struct Launch {
   std::vector<std::string> words;
   std::vector<int> closed{};  ///< descriptors that the program finds closed
+  int inherited = 0;          ///< so many more that it finds open, from 3 on,
+  int gap = 0;                ///< but for the first so many
+  std::size_t threads = 0;    ///< not 0: the most that it may have; where can_limit_threads()
   Log log = Log::kept;        ///< its standard error
   bool announces = true;      ///< line() reads its standard output; else that goes with the log
   bool gently = false;        ///< if we die it is interrupted; else it is killed
@@ -66,6 +70,7 @@ class Process {
   std::optional<std::string> line(Duration patience);  ///< the next line of its standard output
   std::string output();                                ///< what else stands in its standard output
   std::string log() const;                             ///< its standard error so far
+  std::vector<std::string> log_pieces();               ///< what came since it was asked last, write by write
   WaysToStop ways_to_stop() const;
   void send(Signal);
   void stop() { send(ways_to_stop().all.front()); }  ///< asks for an orderly end, in the usual way
@@ -81,21 +86,29 @@ class Process {
   std::uint64_t memory() const;                             ///< bytes that are its own: heap and stacks
   /// A sanitizer is built into it: what it holds and how fast it is says little.
   bool sanitized() const;
+  bool tells_leaks() const;  ///< a leak sanitizer is
   std::size_t threads() const;
   /// Of a Windows program under Wine, its own and the wineserver's sockets; on Windows, handles.
   std::size_t descriptors() const;
   std::size_t sockets() const;  ///< those of them that are sockets
   void note_share();            ///< it is at rest: from now on what it holds is not another program's
   bool has_socket_at(int descriptor) const;
-  void deny_descriptors();   ///< from now on it gets no new one (RLIMIT_NOFILE)
+  /// From now on it gets no new one beyond so many (RLIMIT_NOFILE).
+  void deny_descriptors(std::size_t beyond = 0);
   void allow_descriptors();  ///< as at the start
   /// Why it could not be asked to stop while it gets no descriptor; empty: it can.
   std::string deaf_without_descriptors() const;
+  /// From now on it gets no new memory beyond so many bytes (RLIMIT_DATA), until allow_memory().
+  void deny_memory(std::size_t beyond);
+  void allow_memory();
 
  private:
   struct State;
   std::unique_ptr<State> self_;
 };
+
+bool can_limit_threads();        ///< of a program that we start
+std::size_t most_descriptors();  ///< that this process may have
 
 /// From now on this process and its children have a network of their own, a loopback interface. False: not
 /// allowed.

@@ -66,10 +66,19 @@ void fill(int pipe_end) {
   if (fcntl(pipe_end, F_SETFL, 0) != 0) fail("fcntl");  // the server's own end: a write to it waits
 }
 
+/// In the child. Root's threads are not counted, so it becomes a user that nobody else is; others get a user
+/// namespace, in which it is the only program. False: neither is allowed.
+bool limit_threads(rlim_t most) {
+  const rlimit limit{most, most};
+  if (setrlimit(RLIMIT_NPROC, &limit) != 0) return false;
+  const uid_t nobody_else = 1'000'000 + static_cast<uid_t>(getpid());
+  return (geteuid() == 0 && setresuid(nobody_else, nobody_else, nobody_else) == 0) ||
+         unshare(CLONE_NEWUSER) == 0;
+}
+
 /// In the child: what a program finds when a person starts it, whoever started us. No way back.
 [[noreturn]] void become(const Launch& launch, std::vector<char*> words, int out, int log) {
   setpgid(0, 0);
-  prctl(PR_SET_PDEATHSIG, launch.gently ? SIGINT : SIGKILL);  // no server outlives the suite
   for (const int signal : {SIGINT, SIGTERM, SIGPIPE, SIGHUP, SIGCHLD})
     std::signal(signal, SIG_DFL);
   sigset_t none;
@@ -82,7 +91,14 @@ void fill(int pipe_end) {
   close_range(STDERR_FILENO + 1, ~0U, 0);  // what we were given by whoever started us is not the server's
   for (const int descriptor : launch.closed)
     close(descriptor);
-  setenv("TSAN_OPTIONS", "atexit_sleep_ms=0", 0);  // else each exit would take a second
+  for (int i = launch.gap; i < launch.inherited; ++i)
+    dup2(STDIN_FILENO, STDERR_FILENO + 1 + i);
+  // Opened first: another user may not get as far as its folder.
+  const int program = launch.threads ? open(words[0], O_PATH | O_CLOEXEC) : -1;
+  if (launch.threads) limit_threads(launch.threads);
+  prctl(PR_SET_PDEATHSIG, launch.gently ? SIGINT : SIGKILL);  // no server outlives the suite
+  setenv("TSAN_OPTIONS", "atexit_sleep_ms=0", 0);             // else each exit would take a second
+  if (program >= 0) fexecve(program, words.data(), environ);
   execvp(words[0], words.data());
   dprintf(STDERR_FILENO, "cannot run %s: %s\n", words[0], std::strerror(errno));
   _exit(127);
@@ -101,9 +117,9 @@ struct Process::State {
   int out = -1, log = -1;
   std::string unread{};
   std::optional<Ended> ended{};
-  std::optional<rlim_t> usual_limit{};
-  Process* wineserver = nullptr;  // of a Windows program: wine.h
-  std::size_t share = 0;          // of the wineserver's sockets
+  std::optional<rlim_t> usual_limit{};  // of descriptors
+  Process* wineserver = nullptr;        // of a Windows program: wine.h
+  std::size_t share = 0;                // of the wineserver's sockets
 
   ~State() {
     if (id > 0) {
@@ -133,6 +149,10 @@ Process::Process(const Launch& launch) : self_(std::make_unique<State>()) {
   } else if (launch.log == Log::full) {
     self_->log = log.keep(0);
     fill(log.ends[1]);
+  } else if (launch.log == Log::pieces) {
+    self_->log = log.keep(0);
+    if (fcntl(self_->log, F_SETFL, O_NONBLOCK) != 0 || fcntl(log.ends[1], F_SETFL, O_DIRECT) != 0)
+      fail("fcntl");  // O_DIRECT: each write is a packet of its own, pipe(2)
   } else {
     close(log.keep(0));
   }
@@ -212,6 +232,14 @@ std::string Process::log() const {
   return text;
 }
 
+std::vector<std::string> Process::log_pieces() {
+  std::vector<std::string> pieces;
+  std::array<char, 4096> packet;  // PIPE_BUF: none is larger
+  for (ssize_t n = 0; (n = read(self_->log, packet.data(), packet.size())) > 0;)
+    pieces.emplace_back(packet.data(), n);
+  return pieces;
+}
+
 WaysToStop Process::ways_to_stop() const {
   if (!self_->wineserver) return {{Signal::terminate, Signal::interrupt}, {}};
   return {{Signal::interrupt}, "asked by Ctrl-C; Linux cannot ask a program under Wine by Ctrl-Break"};
@@ -268,17 +296,32 @@ std::map<std::uint64_t, Duration> Process::cpu_by_thread() const {
   return all;
 }
 
-std::uint64_t Process::memory() const {
-  const std::string status = contents(directory(self_->id) / "status");  // proc(5)
-  const std::string_view mark = "RssAnon:";
-  const std::size_t at = status.find(mark);
+namespace {
+
+/// "VmData:	    8456 kB" in /proc/PID/status, in bytes.
+std::uint64_t memory_of(int process, std::string_view kind) {
+  const std::string status = contents(directory(process) / "status");  // proc(5)
+  const std::size_t at = status.find(kind);
   if (at == status.npos) throw NotApplicable("this kernel does not tell how much memory is a process's own");
-  return std::stoull(status.substr(at + mark.size())) * 1024;
+  return std::stoull(status.substr(at + kind.size())) * 1024;
+}
+
+bool maps(int process, std::string_view library) {
+  return contents(directory(process) / "maps").find(library) != std::string::npos;
+}
+
+}  // namespace
+
+std::uint64_t Process::memory() const {
+  return memory_of(self_->id, "RssAnon:");
 }
 
 bool Process::sanitized() const {
-  const std::string mapped = contents(directory(self_->id) / "maps");
-  return mapped.find("/libasan.") != mapped.npos || mapped.find("/libtsan.") != mapped.npos;
+  return maps(self_->id, "/libasan.") || maps(self_->id, "/libtsan.");
+}
+
+bool Process::tells_leaks() const {
+  return maps(self_->id, "/libasan.");
 }
 
 bool Process::asleep() const {
@@ -327,14 +370,14 @@ std::string Process::deaf_without_descriptors() const {
   return self_->wineserver ? "Wine needs descriptors to hand it a Ctrl-C" : "";
 }
 
-void Process::deny_descriptors() {
-  if (self_->wineserver) return self_->wineserver->deny_descriptors();
+void Process::deny_descriptors(std::size_t beyond) {
+  if (self_->wineserver) return self_->wineserver->deny_descriptors(beyond);
   rlimit limit{};
   if (prlimit(self_->id, RLIMIT_NOFILE, nullptr, &limit) != 0) fail("prlimit");
   if (!self_->usual_limit) self_->usual_limit = limit.rlim_cur;
-  limit.rlim_cur = 0;  // the lowest number that is free
+  limit.rlim_cur = beyond;  // numbers below it that are free
   for (const int used : proc::descriptors(self_->id))
-    if (static_cast<rlim_t>(used) == limit.rlim_cur) ++limit.rlim_cur;
+    if (static_cast<rlim_t>(used) <= limit.rlim_cur) ++limit.rlim_cur;
   if (prlimit(self_->id, RLIMIT_NOFILE, &limit, nullptr) != 0) fail("prlimit");
 }
 
@@ -344,6 +387,38 @@ void Process::allow_descriptors() {
   if (!self_->usual_limit || prlimit(self_->id, RLIMIT_NOFILE, nullptr, &limit) != 0) fail("prlimit");
   limit.rlim_cur = *self_->usual_limit;
   if (prlimit(self_->id, RLIMIT_NOFILE, &limit, nullptr) != 0) fail("prlimit");
+}
+
+namespace {
+
+void set_memory_limit(int process, rlim_t bytes) {
+  const rlimit limit{bytes, RLIM_INFINITY};
+  if (prlimit(process, RLIMIT_DATA, &limit, nullptr) != 0) fail("prlimit");
+}
+
+}  // namespace
+
+void Process::deny_memory(std::size_t beyond) {
+  if (sanitized()) throw NotApplicable("a sanitizer ends its program when there is no memory");
+  set_memory_limit(self_->id, memory_of(self_->id, "VmData:") + beyond);
+}
+
+void Process::allow_memory() {
+  set_memory_limit(self_->id, RLIM_INFINITY);
+}
+
+bool can_limit_threads() {
+  const pid_t trial = fork();
+  if (trial < 0) fail("fork");
+  if (trial == 0) _exit(limit_threads(10) ? EXIT_SUCCESS : EXIT_FAILURE);
+  int status = 0;
+  return waitpid(trial, &status, 0) == trial && ended_from(status).in_order();
+}
+
+std::size_t most_descriptors() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) fail("getrlimit");
+  return limit.rlim_cur;
 }
 
 namespace {

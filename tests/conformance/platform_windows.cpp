@@ -14,6 +14,7 @@
 #include <array>
 #include <condition_variable>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -275,6 +276,8 @@ struct Process::State {
 Process::Process(const Launch& launch) : self_(std::make_unique<State>()) {
   if (!launch.closed.empty())
     throw NotApplicable("Windows has no descriptors 0, 1 and 2 that could be closed");
+  if (launch.inherited)
+    throw NotApplicable("of Windows' handles a program inherits none that it is not given");
   if (launch.log != Log::kept) throw NotApplicable("a log that nobody reads is judged on Linux");
   self_->job = new_job();
   LogFile log;
@@ -321,6 +324,10 @@ std::string Process::log() const {
          size > 0)
     text.append(chunk.data(), size);
   return text;
+}
+
+std::vector<std::string> Process::log_pieces() {
+  throw NotApplicable("a file does not keep the writes to it apart");
 }
 
 WaysToStop Process::ways_to_stop() const {
@@ -397,6 +404,10 @@ bool Process::sanitized() const {
   return false;
 }
 
+bool Process::tells_leaks() const {
+  return false;
+}
+
 std::size_t Process::threads() const {
   return threads_of(self_->id).size();
 }
@@ -417,7 +428,7 @@ bool Process::has_socket_at(int) const {
   throw NotApplicable("Windows has no descriptors");
 }
 
-void Process::deny_descriptors() {
+void Process::deny_descriptors(std::size_t) {
   throw NotApplicable("Windows has no limit of handles that could be lowered");
 }
 
@@ -425,6 +436,20 @@ void Process::allow_descriptors() {}
 
 std::string Process::deaf_without_descriptors() const {
   return "Windows has no limit of handles that could be lowered";
+}
+
+void Process::deny_memory(std::size_t) {
+  throw NotApplicable("little memory is judged on Linux");
+}
+
+void Process::allow_memory() {}
+
+bool can_limit_threads() {
+  return false;
+}
+
+std::size_t most_descriptors() {
+  return std::numeric_limits<std::size_t>::max();
 }
 
 bool enter_private_network() {

@@ -46,11 +46,11 @@ std::vector<Peer> Scene::connect_many(std::size_t count, const Server& server) {
   return peers;
 }
 
-std::vector<Peer> Scene::fill_backlog(std::size_t most) {
+std::vector<Peer> Scene::fill_backlog(std::size_t most, const Server& server) {
   const Time until = Clock::now() + patience();
   std::vector<Peer> peers;
   for (bool full = false; !full && peers.size() < most;) {
-    Attempt attempt(*this, server().target(), 0);
+    Attempt attempt(*this, server.target(), 0);
     while (!attempt.connected() && !full)
       full = attempt.dropped() || Clock::now() >= until;
     if (!full) peers.push_back(std::move(attempt.peer));

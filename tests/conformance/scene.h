@@ -33,9 +33,12 @@ class Scene {
   std::vector<Peer> connect_many(std::size_t count) { return connect_many(count, server()); }
   /// Clients that wait to be accepted, while the server is frozen: as many as its backlog holds, at least
   /// one.
-  std::vector<Peer> fill_backlog(std::size_t most);
-  /// A connection only begun, that may be refused.
-  Peer dial(const Target& target) { return {log_, ++peers_, target}; }
+  std::vector<Peer> fill_backlog(std::size_t most) { return fill_backlog(most, server()); }
+  std::vector<Peer> fill_backlog(std::size_t most, const Server&);
+  /// A connection only begun, that may be refused. `source`: the address that it comes from.
+  Peer dial(const Target& target, const std::string& source = {}) {
+    return {log_, ++peers_, target, 0, source};
+  }
 
   /// So many clients, or as many as the model serves at once: none of these waits.
   std::size_t fitting(std::size_t clients) const {

@@ -32,8 +32,9 @@ class Socket {
   Socket& operator=(Socket&&) noexcept;
   ~Socket() { close(); }
 
-  /// Begins to connect, without waiting. `receive_buffer`: SO_RCVBUF; 0 leaves it to the system.
-  static Socket dial(const Target&, int receive_buffer);
+  /// Begins to connect, without waiting. `receive_buffer`: SO_RCVBUF; 0 leaves it to the system. `source`: the
+  /// address that it comes from, with ports of its own; empty: the system's choice.
+  static Socket dial(const Target&, int receive_buffer, const std::string& source = {});
   /// Listens at a free port of this address. Throws std::system_error.
   static Socket listen(const std::string& host);
 
@@ -45,6 +46,8 @@ class Socket {
   void finish();  ///< FIN; fails where the peer has reset the connection: the next step sees that
   void reset();   ///< closes, and sends RST at once
   void close();
+  /// Closes it, and tells the other side nothing. Throws NotApplicable where that is not allowed.
+  void vanish();
 
   std::size_t unread() const;  ///< bytes that arrived and that nobody has taken
   /// Bytes sent that the other side's system has not acknowledged yet. Throws NotApplicable where no system

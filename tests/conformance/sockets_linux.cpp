@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "tests/conformance/sockets.h"
+#include "tests/conformance/suite.h"
 
 namespace conformance {
 namespace {
@@ -71,13 +72,19 @@ Socket& Socket::operator=(Socket&& other) noexcept {
   return *this;
 }
 
-Socket Socket::dial(const Target& target, int receive_buffer) {
+Socket Socket::dial(const Target& target, int receive_buffer, const std::string& source) {
   Address address = address_of(target);
   Socket dialed(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!dialed) fail("socket");
   const int self = descriptor(dialed.handle_), on = 1;
   setsockopt(self, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (receive_buffer) setsockopt(self, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+  if (!source.empty()) {
+    Address own = address_of({source, 0});
+    setsockopt(self, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on,
+               sizeof on);  // the port is chosen by the connect
+    if (bind(self, own.get(), own.size) != 0) fail("bind");
+  }
   if (::connect(self, address.get(), address.size) == 0 || errno == EINPROGRESS) return dialed;
   if (errno != ECONNREFUSED) fail("connect");
   dialed.connect_error_ = errno;
@@ -123,6 +130,13 @@ void Socket::reset() {
 
 void Socket::close() {
   if (handle_ != none) ::close(descriptor(std::exchange(handle_, none)));
+}
+
+void Socket::vanish() {
+  const int on = 1;  // a socket in repair is closed without a word
+  if (setsockopt(descriptor(handle_), IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) != 0)
+    throw NotApplicable("to leave without a word needs a network of our own");
+  close();
 }
 
 std::size_t Socket::unread() const {

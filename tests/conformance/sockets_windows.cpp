@@ -105,7 +105,7 @@ Socket& Socket::operator=(Socket&& other) noexcept {
   return *this;
 }
 
-Socket Socket::dial(const Target& target, int receive_buffer) {
+Socket Socket::dial(const Target& target, int receive_buffer, const std::string& source) {
   Address address = address_of(target);
   Socket dialed(new_socket(address.storage.ss_family));
   if (!dialed) fail("socket");
@@ -115,6 +115,10 @@ Socket Socket::dial(const Target& target, int receive_buffer) {
   set(self, IPPROTO_TCP, TCP_NODELAY, 1);
   if (receive_buffer) set(self, SOL_SOCKET, SO_RCVBUF, receive_buffer);
   take_the_first_refusal(self);
+  if (!source.empty()) {
+    Address own = address_of({source, 0});
+    if (bind(self, own.get(), own.size) != 0) fail("bind");
+  }
   if (::connect(self, address.get(), address.size) == 0 || WSAGetLastError() == WSAEWOULDBLOCK) return dialed;
   if (WSAGetLastError() != WSAECONNREFUSED) fail("connect");
   dialed.connect_error_ = WSAECONNREFUSED;
@@ -165,6 +169,10 @@ void Socket::reset() {
 
 void Socket::close() {
   if (handle_ != none) closesocket(socket_of(std::exchange(handle_, none)));
+}
+
+void Socket::vanish() {
+  throw NotApplicable("Windows closes no connection without a word");
 }
 
 std::size_t Socket::unread() const {

@@ -48,6 +48,11 @@ std::string replaced(std::string word, std::uint16_t port) {
   return word;
 }
 
+std::optional<std::size_t> number_or_none(const std::string& text) {
+  if (text.empty() || text == "null") return {};
+  return std::stoul(text);
+}
+
 /// "… port=40123 pid=4711" → 40123.
 std::string field(const std::string& line, const std::string& key) {
   const std::size_t at = line.find(" " + key + "=");
@@ -98,6 +103,11 @@ void require_an_answer(const Target& target) {
   } catch (const Failed& failed) {
     throw std::runtime_error("nobody answers at " + to_string(target) + ": " + failed.actual);
   }
+}
+
+/// Where its standard output is closed, READY cannot be read.
+bool announces(const StartOptions& how) {
+  return std::ranges::find(how.closed, 1) == how.closed.end();
 }
 
 /// A server without READY listens when somebody can connect. To start takes as long as ever, whatever failed.
@@ -232,26 +242,29 @@ Subject::Subject(SubjectOptions options) : options_(std::move(options)) {
   words_ = split(options_.server);
   if (words_.empty()) throw std::runtime_error("--server takes a command");
   if (std::ranges::none_of(words_, [](const auto& word) { return word.find(port_mark) != word.npos; }))
-    ask_profile();
+    profile_ = ask_profile({}), ours_ = true;
   else
     try_a_start();
 }
 
-void Subject::ask_profile() {
-  Process asked = run({"--describe"});
+Profile Subject::ask_profile(std::vector<std::string> arguments) const {
+  arguments.emplace_back("--describe");
+  Process asked = run(std::move(arguments));
   const auto ended = asked.wait(patience());
   if (ended && ended->status == 127) throw std::runtime_error(asked.log());
-  const std::string profile = asked.output();
-  if (!ended || !ended->in_order() || json_value(profile, "model").empty())
+  const std::string answer = asked.output();
+  if (!ended || !ended->in_order() || json_value(answer, "model").empty())
     throw std::runtime_error(
         "'" + options_.server +
         "' does not answer --describe as a server of the ladder does. For another's, write "
         "{port} where its command takes the port");
-  ours_ = true;
-  profile_.model = json_value(profile, "model");
-  profile_.platform = json_value(profile, "platform");
-  if (const std::string number = json_value(profile, "clients_at_once"); number != "null" && !number.empty())
-    profile_.clients_at_once = std::stoul(number);
+  return {.model = json_value(answer, "model"),
+          .platform = json_value(answer, "platform"),
+          .clients_at_once = number_or_none(json_value(answer, "clients_at_once")),
+          .ceiling = number_or_none(json_value(answer, "connections")),
+          .set_by = json_value(answer, "set_by"),
+          .above = json_value(answer, "above"),
+          .threads = json_value(answer, "threads")};
 }
 
 void Subject::try_a_start() const {
@@ -295,16 +308,24 @@ std::unique_ptr<Server> Subject::start(const StartOptions& how) const {
   return start_foreign(how);
 }
 
-std::unique_ptr<Server> Subject::start_ours(const StartOptions& how) const {
-  Launch launch{.words = words_, .closed = how.closed, .log = how.log};
-  launch.announces = std::ranges::find(how.closed, 1) == how.closed.end();
-  const std::uint16_t port = launch.announces ? 0 : free_port();
-  for (std::string word :
-       {std::string("--service"), std::string(how.service), std::string("--port"), std::to_string(port)})
-    launch.words.push_back(std::move(word));
+Process Subject::launch(const StartOptions& how) const {
+  Launch launch{.words = words_,
+                .closed = how.closed,
+                .inherited = how.inherited,
+                .gap = how.gap,
+                .threads = how.threads,
+                .log = how.log,
+                .announces = announces(how)};
   std::ranges::copy(how.options, std::back_inserter(launch.words));
-  Process process(launch);
-  if (!launch.announces) {
+  return Process(launch);
+}
+
+std::unique_ptr<Server> Subject::start_ours(StartOptions how) const {
+  const std::uint16_t port = announces(how) ? 0 : free_port();
+  how.options.insert(how.options.begin(),
+                     {"--service", std::string(how.service), "--port", std::to_string(port)});
+  Process process = launch(how);
+  if (!announces(how)) {
     const Target target{"127.0.0.1", port};
     wait_until_it_answers(process, target);
     return std::make_unique<Server>(std::move(process), target, how, "", true);

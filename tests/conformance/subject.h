@@ -18,6 +18,10 @@ struct Profile {
   std::string model = "foreign";
   std::string platform{};  ///< "linux" or "windows": what it was built for
   std::optional<std::size_t> clients_at_once{};
+  std::optional<std::size_t> ceiling{};  ///< connections that it holds at the most
+  std::string set_by{};                  ///< what sets the ceiling
+  std::string above{};                   ///< what a newcomer above it meets: "wait", "close" or "refuse"
+  std::string threads{};                 ///< how many, in words
 };
 
 /// The value of a key in a JSON text, as it stands there; empty: no such key.
@@ -27,6 +31,9 @@ struct StartOptions {
   std::string_view service = "echo";
   std::vector<std::string> options{};
   std::vector<int> closed{};
+  int inherited = 0;  ///< these as in Launch
+  int gap = 0;
+  std::size_t threads = 0;
   Log log = Log::kept;
   bool warm = true;  ///< serve it two clients, and note what it holds at rest
 };
@@ -113,13 +120,16 @@ class Subject {
   std::string command() const;   ///< that judges it as now
 
   std::unique_ptr<Server> start(const StartOptions&) const;  ///< throws Failed if it does not come up
+  /// What a server of ours says of itself when it gets these arguments. Throws std::runtime_error.
+  Profile ask_profile(std::vector<std::string> arguments) const;
+  /// Starts the program of a server of ours, and does not wait for READY.
+  Process launch(const StartOptions&) const;
   /// Runs the program of a server of ours with these arguments alone.
   Process run(std::vector<std::string> arguments) const;
 
  private:
-  std::unique_ptr<Server> start_ours(const StartOptions&) const;
+  std::unique_ptr<Server> start_ours(StartOptions) const;
   std::unique_ptr<Server> start_foreign(const StartOptions&) const;
-  void ask_profile();
   void try_a_start() const;
 
   SubjectOptions options_{};

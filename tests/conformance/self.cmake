@@ -54,6 +54,8 @@ foreach(mode never_answers closes_at_once resets_at_once answers_garbage exits_a
 endforeach()
 demand(1 "\nFAIL  SVC-03 .*it drags on" --server "\"${BROKEN_SERVER}\" drips {port}" --timeout-scale 0.1 "-tc=SVC-03*")
 set(within 60)
+demand_red(spins_without_descriptors LIM-02)
+demand_red(gives_up_without_descriptors LIM-02)
 
 set(good "\"${BROKEN_SERVER}\" good {port}")
 demand(0 "\n40 passed, 0 failed, " --server "${good}")

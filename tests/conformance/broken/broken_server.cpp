@@ -40,6 +40,7 @@ struct Client {
 
 std::map<int, Client> clients;
 std::string the_only_queue;
+bool out_of_descriptors = false;  // until a client leaves: the listener would be readable all the time
 
 std::string& queue_of(Client& client) {
   return broken("shares_a_queue") ? the_only_queue : client.owed;
@@ -111,6 +112,7 @@ void end(int socket) {
   else
     close(socket);
   clients.erase(socket);
+  out_of_descriptors = false;
   if (broken("exits_after_a_client")) std::exit(0);
 }
 
@@ -120,7 +122,8 @@ bool accept_client(int listener) {
   socklen_t size = sizeof peer;
   const int socket = accept(listener, nullptr, nullptr);
   const int on = 1;
-  if (socket < 0) return true;
+  out_of_descriptors = socket < 0 && !broken("spins_without_descriptors");
+  if (socket < 0) return !broken("gives_up_without_descriptors");
   const bool dead = getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &size) != 0;
   setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   clients[socket];
@@ -131,7 +134,7 @@ bool accept_client(int listener) {
 }
 
 std::vector<pollfd> what_to_watch(int listener) {
-  std::vector<pollfd> polled{{listener, POLLIN, 0}};
+  std::vector<pollfd> polled{{out_of_descriptors ? -1 : listener, POLLIN, 0}};
   for (auto& [socket, client] : clients) {
     const std::string& queue = queue_of(client);
     const bool full = queue.size() >= high_mark && !broken("queues_without_end");

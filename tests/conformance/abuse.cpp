@@ -1,0 +1,213 @@
+// ABUSE: clients that mean no good, or are gone.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include "tests/conformance/expect.h"
+#include "tests/conformance/scene.h"
+#include "tests/conformance/suite.h"
+
+namespace conformance {
+namespace {
+
+constexpr std::size_t KiB = 1024;
+
+/// So many come and leave at once; now and then comes one that stays for an answer.
+void storm(Scene& scene, std::size_t clients, void (Peer::*leave)()) {
+  constexpr std::size_t honest_ones_every = 250;
+  for (std::size_t client = 1; client <= clients; ++client) {
+    Peer peer = scene.connect();
+    if (client % honest_ones_every == 0) {
+      expect_echo(peer, "and me?");
+      expect_orderly_end(peer);
+    }
+    (peer.*leave)();
+  }
+}
+
+TEST_CASE("ABUSE-01 5 000 times connect and reset") {
+  judge({.requirement = "clients that reset at once cost nothing that stays, and nobody else his service",
+         .source = "accept(2): ECONNABORTED; recv(2): ECONNRESET; contract, point 2",
+         .catches =
+             "an acceptor that ends at an error of one connection; a descriptor or a record kept each time"},
+        [](Scene& scene) { storm(scene, 5000, &Peer::reset); });
+}
+
+TEST_CASE("ABUSE-02 5 000 times connect and close") {
+  judge({.requirement =
+             "clients that close without a word cost nothing that stays, and nobody else his service",
+         .source = "RFC 9293, 3.6; contract, point 8",
+         .catches = "an end of input that only counts after input; a thread or a record kept each time"},
+        [](Scene& scene) { storm(scene, 5000, &Peer::close); });
+}
+
+TEST_CASE("ABUSE-03 500 silent clients and one that talks") {
+  judge({.requirement = "who says nothing costs nobody's time",
+         .source = "contract, point 1",
+         .catches = "a worker that waits for one client while others have work for it; a wake-up that asks "
+                    "all of them"},
+        [](Scene& scene) {
+          constexpr std::size_t clients = 500;
+          std::vector<Peer> silent = scene.connect_many(clients);
+          Peer talker = scene.connect();
+          if (scene.served_at_once(clients + 1) <= clients) {
+            expect_silence({&talker, 1});
+            silent.clear();
+          }
+          for (int turn = 0; turn < 100; ++turn)
+            expect_echo(talker, "turn " + std::to_string(turn));
+          expect_orderly_end(talker);
+        });
+}
+
+/// Each sends a byte now and then, until all of them have seen an end. Returns when the first did.
+Time drip(std::vector<Peer*> open, Time until) {
+  std::array<char, KiB> answer{};
+  Time first = Time::max(), next_byte = Clock::now();
+  while (!open.empty()) {
+    const Time now = Clock::now();
+    expect(now < until, "an end for each slow client", "none for " + std::to_string(open.size()));
+    if (now >= next_byte) {
+      for (Peer* const peer : open)
+        peer->offer("x");
+      next_byte = now + milliseconds(50);
+    }
+    std::vector<Watch> watched;
+    for (Peer* const peer : open)
+      watched.push_back({&peer->socket(), true, false});
+    if (!wait(watched, next_byte - now)) continue;
+    for (std::size_t i = 0; i < open.size(); ++i)
+      if (watched[i].readable) open[i]->take(answer);
+    const auto over = std::erase_if(open, [](const Peer* peer) { return peer->end() != End::open; });
+    if (over) first = std::min(first, Clock::now());
+  }
+  return first;
+}
+
+TEST_CASE("ABUSE-04 200 clients whose header never ends") {
+  judge({.requirement =
+             "a header must be there within a time from its first byte, a total that bytes do not prolong",
+         .source = "README, \"the services\"; RFC 9112, 9.5 (a server ought to have timeouts)",
+         .catches = "an idle timeout alone: a byte every few seconds holds a connection for ever (slowloris)",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          constexpr milliseconds limit(600);
+          Server& server = scene.start({.service = "http", .options = {"--idle-timeout", "600"}});
+          const bool one_at_a_time = scene.served_at_once(200) < 200;
+          std::vector<Peer> slow = scene.connect_many(one_at_a_time ? 2 : 200, server);
+          std::vector<Peer*> open;
+          const Time begun = Clock::now();
+          for (Peer& peer : slow) {
+            peer.send("GET / HTTP/1.1\r\nX-Slow: ");
+            open.push_back(&peer);
+          }
+          if (!one_at_a_time) expect_next_client_served(server.target(), server.service());
+          const Time first = drip(std::move(open),
+                                  begun + limit * (one_at_a_time ? 2 : 1) + scaled(std::chrono::seconds(1)));
+          expect(first - begun >= limit - milliseconds(20), "patience for 600 ms", "an earlier end");
+        });
+}
+
+TEST_CASE("ABUSE-05 100 seeds of garbage") {
+  judge({.requirement = "whatever bytes come, the service answers or closes, and lives",
+         .source = "RFC 9112, 2.2 and 3 (invalid requests); contract, points 2 and 11",
+         .catches = "a parser that runs over an end, waits for ever or takes its process with it",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          for (const std::string_view service : {"http", "chat"}) {
+            Server& server = scene.start({.service = service});
+            for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+              std::string garbage = noise(settings().seed * 1000 + seed, 1 + seed * seed % 5000);
+              if (seed % 4 == 0) garbage.insert(0, "GET / HTTP/1.1\r\nHost: x\r\n");
+              if (seed % 4 == 1)
+                std::ranges::replace_if(
+                    garbage, [](char c) { return c > 0; }, '\n');
+              Peer peer = scene.connect(server);
+              peer.offer(garbage);
+              peer.finish();
+              expect_rest_and_end(peer);
+            }
+          }
+        });
+}
+
+TEST_CASE("ABUSE-06 32 clients that are silent before their first byte") {
+  judge(
+      {.requirement = "a client is accepted when it has connected, whether it has spoken or not",
+       .source = "RFC 9293, 3.5; Winsock: AcceptEx (a receive length of 0 accepts without data)",
+       .catches =
+           "AcceptEx that waits for data: as many silent clients as accepts are outstanding close the door"},
+      [](Scene& scene) {
+        constexpr std::size_t clients = 32;
+        std::vector<Peer> silent = scene.connect_many(clients);
+        Peer talker = scene.connect();
+        if (scene.served_at_once(clients + 1) <= clients) {
+          expect_silence({&talker, 1});
+          leave_in_order(silent);
+          expect_echo(talker, "at last");
+          return;
+        }
+        expect_echo(talker, "here I am");
+        for (Peer& peer : silent)
+          expect_echo(peer, "so am I");
+      });
+}
+
+/// Sends on and on, and takes what comes, until the end.
+std::string pour(Peer& peer, std::string_view begin) {
+  peer.send(begin);
+  const std::string more(64 * KiB, 'x');
+  std::string reply;
+  std::array<char, 4 * KiB> buffer{};
+  const Time until = Clock::now() + patience();
+  while (peer.end() == End::open && Clock::now() < until) {
+    Watch both{&peer.socket(), true, true};
+    if (!wait({&both, 1}, patience())) break;
+    if (both.readable) reply.append(buffer.data(), peer.take(buffer).bytes);
+    if (both.writable && peer.end() == End::open) peer.offer(more);
+  }
+  expect(peer.end() != End::open, "an end of a line that has none", "the server takes more and more");
+  return reply;
+}
+
+TEST_CASE("ABUSE-07 a header line that never ends, a line of chat that never ends") {
+  judge({.requirement = "a line is read up to a limit; then the client is told (431), and it is over",
+         .source = "RFC 6585, 5 (431); README, \"the services\": a line of chat has at most 64 KiB",
+         .catches = "a buffer that grows as long as the client sends; an answer that a reset eats",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          Server& http = scene.start({.service = "http", .options = {"--close-timeout", "500"}});
+          Peer client = scene.connect(http);
+          const std::string reply = pour(client, "GET / HTTP/1.1\r\nX: ");
+          expect(reply.starts_with("HTTP/1.1 431 "), "HTTP/1.1 431", "'" + reply.substr(0, 40) + "'");
+          Server& chat = scene.start({.service = "chat", .options = {"--close-timeout", "500"}});
+          Peer talker = scene.connect(chat);
+          expect(pour(talker, "blah ").empty(), "nothing for who talks alone", "some bytes");
+        });
+}
+
+TEST_CASE("ABUSE-08 a peer that vanishes without a word: the idle timer frees it") {
+  judge({.requirement =
+             "a connection whose peer is gone, and never says so, is given up after the idle timeout",
+         .source = "RFC 9293, 3.8.4 (nothing is sent on an idle connection); contract, what the words mean",
+         .catches = "a server that hears of an end only from its peer: vanished ones are kept for ever",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          Server& server = scene.start({.options = {"--idle-timeout", "300"}});
+          const std::size_t before = server.process().sockets();
+          std::vector<Peer> peers = scene.connect_many(scene.served_at_once(10), server);
+          for (Peer& peer : peers)
+            expect_echo(peer, "now you see me");
+          for (Peer& peer : peers)
+            peer.vanish();
+          expect(server.process().sockets() == before + peers.size(), "a socket for each vanished one",
+                 "fewer");
+          expect_sockets(server, before, milliseconds(300) + scaled(std::chrono::seconds(1)));
+        });
+}
+
+}  // namespace
+}  // namespace conformance

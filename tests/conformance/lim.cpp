@@ -1,0 +1,315 @@
+// LIM: what a server does when something runs out: places, descriptors, threads, memory.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tests/conformance/expect.h"
+#include "tests/conformance/scene.h"
+#include "tests/conformance/suite.h"
+
+namespace conformance {
+namespace {
+
+constexpr std::size_t KiB = 1024, MiB = 1024 * KiB;
+constexpr int small_window = 16 * KiB;
+constexpr std::string_view limits_contract = "contract, point 13";
+
+/// The set of a select server, whose size is the system's and not ours to choose.
+bool has_set(const Profile& profile) {
+  return profile.set_by == "FD_SETSIZE";
+}
+
+TEST_CASE("LIM-01 --max-connections 10: the 11th gets what was declared") {
+  judge({.requirement =
+             "as many as the limit allows are served at a time, time after time; who comes above it meets "
+             "what --describe declares",
+         .source = limits_contract,
+         .catches = "a limit that is one off; a count that drifts with each connection or each refusal",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          const std::vector<std::string> options{"--max-connections", "10"};
+          const Profile limited = scene.subject().ask_profile(options);
+          expect(limited.ceiling && *limited.ceiling <= 10, "a ceiling of 10 at the most", "another");
+          Server& server = scene.start({.options = options});
+          for (int round = 0; round < 50; ++round) {
+            std::vector<Peer> inside = scene.connect_many(*limited.ceiling, server);
+            for (Peer& peer : inside)
+              expect_echo(peer, "in");
+            Peer above = scene.connect(server);
+            if (limited.above == "close") {
+              expect_fin(above);
+              leave_in_order(inside);
+            } else {
+              expect_silence({&above, 1});
+              leave_in_order(inside);
+              expect_echo(above, "in turn");
+              expect_orderly_end(above);
+            }
+          }
+          if (*limited.ceiling < 10)
+            scene.limit("as declared: serves " + std::to_string(*limited.ceiling) +
+                        " at a time, the next one waits");
+        });
+}
+
+TEST_CASE("LIM-02 80 clients, descriptors for 32: quiet, and all are served as others leave") {
+  judge({.requirement =
+             "out of descriptors a server goes on serving whom it has, rests, and takes the others when it "
+             "can",
+         .source = "accept(2), EMFILE; contract, point 13",
+         .catches = "a loop that is told of the same newcomer again and again; an acceptor that gives up",
+         .needs = Needs::process},
+        [](Scene& scene) {
+          constexpr std::size_t clients = 80;
+          Server& server = scene.server();
+          server.process().deny_descriptors(32);
+          std::vector<Peer> peers;
+          while (peers.size() < clients)
+            peers.push_back(scene.dial(server.target()));
+          if (scene.served_at_once(clients) < clients) {
+            in_turns(scene, peers, [](std::span<Peer> served) { expect_echo(served.front(), "?"); });
+          } else {
+            Answers answers = ask(askers(peers));
+            server.expect_rest();
+            const std::size_t closed = serve_the_waiting(std::move(answers));
+            expect(closed == 0 || !scene.subject().ours(), "newcomers that wait",
+                   std::to_string(closed) + " were closed");
+            if (closed) scene.note(std::to_string(closed) + " of 80 were closed, the others served");
+          }
+          server.process().allow_descriptors();
+        });
+}
+
+/// With so many descriptors inherited: does it start? If not, it must say why.
+bool starts(const Scene& scene, const StartOptions& how) {
+  Process process = scene.subject().launch(how);
+  if (process.line(patience())) return true;
+  expect_refusal(process, 1, {"descriptor"},
+                 "a start with " + std::to_string(how.inherited) + " descriptors");
+  return false;
+}
+
+TEST_CASE("LIM-03 started with 1 030 descriptors, and one client") {
+  judge(
+      {.requirement =
+           "select watches no descriptor above FD_SETSIZE: a server of this kind refuses to start, or the "
+           "client; others serve it",
+       .source = "select(2): FD_SET with a descriptor of FD_SETSIZE or more is undefined behaviour",
+       .catches = "FD_SET beyond the array's end: memory is overwritten by the first client",
+       .needs = Needs::ours},
+      [](Scene& scene) {
+        if (scene.profile().platform == "windows")
+          throw NotApplicable("a socket of Windows' is a handle, whose value is no limit");
+        if (most_descriptors() < 1100) throw NotApplicable("fewer than 1 100 descriptors are allowed here");
+        enum Outcome { no_start, client_closed, client_served };
+        std::vector<Outcome> outcomes;
+        for (int gap = 0; gap <= 8; ++gap) {
+          const StartOptions how{.inherited = 1030, .gap = gap, .warm = false};
+          if (has_set(scene.profile()) && !starts(scene, how)) {
+            outcomes.push_back(no_start);
+            continue;
+          }
+          Server& server = scene.start(how);
+          std::vector<Peer> client = scene.connect_many(1, server);
+          const Answers answers = ask(askers(client), patience());
+          expect(answers.waiting.empty(), "service or a close", "silence");
+          outcomes.push_back(answers.closed.empty() ? client_served : client_closed);
+          client.clear();
+          server.process().stop();
+          expect_exit_in_order(server.process(), patience());
+        }
+        scene.own().clear();
+        const std::size_t served = std::ranges::count(outcomes, client_served);
+        if (!has_set(scene.profile())) {
+          expect(served == outcomes.size(), "service for each of 9 clients", "for " + std::to_string(served));
+          return;
+        }
+        // Its own two descriptors need a low one each, then the client.
+        expect(
+            outcomes[0] == no_start && outcomes[1] == no_start && outcomes[2] == client_closed && served == 6,
+            "no start with 0 and 1 low descriptors free, no client with 2, service with 3 to 8",
+            "service for " + std::to_string(served) + " of 9");
+        scene.limit(
+            "as declared (FD_SETSIZE): no start with 0 and 1 low ones free, no client with 2, then service");
+      });
+}
+
+TEST_CASE("LIM-04 select beyond its set: as many as declared, the next are closed") {
+  judge(
+      {.requirement = "a full set turns newcomers away, and harms nobody who is in it",
+       .source = "select(2): FD_SETSIZE descriptors; Winsock: select, FD_SETSIZE sockets",
+       .catches =
+           "FD_SET on a full set: ignored on Windows, so that the client waits for ever; an overrun on POSIX",
+       .needs = Needs::ours},
+      [](Scene& scene) {
+        if (!has_set(scene.profile())) throw NotApplicable("the model has no set that could be full");
+        constexpr std::size_t above = 50;
+        const std::size_t ceiling = *scene.profile().ceiling;
+        if (most_descriptors() < ceiling + above + 100)
+          throw NotApplicable("too few descriptors are allowed here");
+        Server& server = scene.start();
+        std::vector<Peer> peers = scene.connect_many(ceiling + above, server);
+        const Answers answers = ask(askers(peers), patience());
+        expect_counts(answers, ceiling, above, 0);
+        for (Peer* const peer : answers.served)
+          expect_echo(*peer, "still here");
+        expect(!server.process().log().empty(), "a line about it on standard error", "none");
+        scene.limit("as declared: " + std::to_string(ceiling) + " are served, the other " +
+                    std::to_string(above) + " closed at once");
+      });
+}
+
+TEST_CASE("LIM-05 who is refused sees a close, not silence") {
+  judge(
+      {.requirement = "a newcomer above the limit learns of it at once, whatever it has sent by then",
+       .source = limits_contract,
+       .catches = "a connection that is accepted and forgotten; a refusal that waits for the client to speak",
+       .needs = Needs::ours},
+      [](Scene& scene) {
+        const std::vector<std::string> options{"--max-connections", "1"};
+        Server& server = scene.start({.options = options, .warm = false});
+        Peer inside = scene.connect(server);
+        expect_echo(inside, "in");
+        std::vector<Peer> above = scene.connect_many(30, server);
+        for (std::size_t i = 0; i < above.size(); ++i) {  // a third of them says nothing
+          if (i % 3 > 0) above[i].offer("may I?");
+          if (i % 3 > 1) above[i].finish();
+        }
+        if (scene.subject().ask_profile(options).above == "close") {
+          for (Peer& peer : above)
+            expect_end(peer, scaled(std::chrono::seconds(1)));
+          expect_echo(inside, "still in");
+          expect_orderly_end(inside);
+          return;
+        }
+        expect_silence(above);
+        expect_orderly_end(inside);
+        for (std::size_t i = 0; i < above.size(); ++i) {
+          above[i].finish();
+          expect_reply_after_fin(above[i], i % 3 > 0 ? "may I?" : "");
+        }
+        scene.limit("as declared: nobody is refused, the others wait and are served in turn");
+      });
+}
+
+/// An end that a client has seen may be a moment older than its thread's.
+void wait_for_threads(Server& server, std::size_t count) {
+  const Time until = Clock::now() + patience();
+  while (server.process().threads() > count && Clock::now() < until)
+    server.process().wait(milliseconds(2));
+}
+
+/// A thread for each: those who get none are closed, and threads that have ended make room again.
+void fill_with_threads(Scene& scene, std::size_t at_rest) {
+  constexpr std::size_t clients = 20, room = 8;
+  Server& server = scene.start({.threads = at_rest + room, .warm = false});
+  for (int round = 0; round < 2; ++round) {
+    std::vector<Peer> peers = scene.connect_many(clients, server);
+    const Answers answers = ask(askers(peers), patience());
+    expect_counts(answers, room, clients - room, 0);
+    for (Peer* const peer : answers.served)
+      expect_orderly_end(*peer);
+    wait_for_threads(server, at_rest);
+  }
+  expect(!server.process().log().empty(), "a line about it on standard error", "none");
+}
+
+TEST_CASE("LIM-06 no more threads: that client is closed, the next is served") {
+  judge(
+      {.requirement = "a thread that cannot be made costs the connection that needed it, and no other",
+       .source = "pthread_create(3), EAGAIN; getrlimit(2), RLIMIT_NPROC; contract, point 13",
+       .catches = "a std::system_error of std::thread that nobody catches: the server is gone",
+       .needs = Needs::ours},
+      [](Scene& scene) {
+        if (scene.profile().platform == "windows" || !can_limit_threads())
+          throw NotApplicable("the threads of one program cannot be limited here");
+        const std::size_t at_rest = scene.start().process().threads();
+        const bool one_each = scene.profile().set_by.starts_with("threads");
+        if (one_each) fill_with_threads(scene, at_rest);
+        // Where a send that must wait has a thread of its own, there is none for it now.
+        Server& server = scene.start({.threads = at_rest + (one_each ? 1 : 0), .warm = false});
+        Peer stuck = scene.connect(server, small_window);
+        const std::string content = noise(settings().seed, 8 * MiB);
+        std::size_t sent = 0;
+        while (stuck.end() == End::open && sent < content.size() && stuck.writable(scaled(milliseconds(150))))
+          sent += stuck.offer(std::string_view(content).substr(sent, 64 * KiB));
+        if (scene.profile().threads.find("a send") == std::string::npos) {
+          expect_reply(stuck, std::string_view(content).substr(0, sent));
+          return;
+        }
+        expect_reset(stuck);
+        wait_for_threads(server, at_rest);
+        scene.limit("as declared: who needs a thread and gets none is closed, the others are served");
+      });
+}
+
+TEST_CASE("LIM-07 a backlog that overflows: all are served in the end") {
+  judge(
+      {.requirement = "who finds the backlog full comes again, as TCP has it, and is served like the others",
+       .source = "listen(2); RFC 9293, 3.8.1 (a SYN that is not answered is sent again); contract, point 13",
+       .catches = "an acceptor that takes one connection a wake-up, and sleeps on the rest for ever",
+       .needs = Needs::ours},
+      [](Scene& scene) {
+        Server& server = scene.start({.options = {"--backlog", "5"}});
+        auto frozen = server.freeze();
+        std::vector<Peer> held = scene.fill_backlog(50, server);
+        std::vector<Peer> late;
+        while (late.size() < held.size())  // when these come again, there is room for all of them
+          late.push_back(scene.dial(server.target()));
+        frozen.thaw();
+        in_turns(scene, held, [](std::span<Peer> served) {
+          for (Peer& peer : served)
+            expect_echo(peer, "in the end");
+        });
+        for (Peer& peer : late)
+          expect(peer.connected(patience()), "a connection for " + peer.name(), "none");
+        serve_the_waiting(ask(askers(late)));
+      });
+}
+
+/// Output that nobody takes fills the memory that is left; then newcomers want more of it.
+void use_up_memory(Scene& scene, Server& server, std::size_t left) {
+  const std::size_t room = scene.served_at_once(40), quiet = room / 8;
+  std::vector<Peer> peers;
+  while (peers.size() < room)
+    peers.push_back(scene.connect(server, small_window));
+  for (Peer& peer : peers)
+    expect_echo(peer, "before");
+  server.process().deny_memory(left);
+  const std::string content = noise(settings().seed, MiB);
+  for (Peer& greedy : std::span(peers).subspan(quiet))
+    while (greedy.end() == End::open && greedy.writable(milliseconds(5)))
+      greedy.offer(content);
+  std::vector<Peer> newcomers =
+      scene.connect_many(room > 1 ? 300 : 0, server);  // more than it holds places for
+  const Answers answers = ask(askers(newcomers), patience());
+  expect(answers.waiting.empty(), "service or a close for each newcomer", "silence");
+  expect(server.running(), "a server that lives", "it is gone");
+  server.expect_rest();
+  if (quiet)
+    expect(ask(askers(std::span(peers).first(1)), patience()).waiting.empty(), "an answer or a close",
+           "silence");
+  server.process().allow_memory();
+  for (std::size_t i = 1; i < quiet; ++i)  // who has asked for nothing has lost nothing
+    expect_echo(peers[i], "still served");
+}
+
+TEST_CASE("LIM-08 little memory: refuses, no abort") {
+  judge({.requirement =
+             "a server without memory keeps whom it has, turns others away, and takes them when it can again",
+         .source = "getrlimit(2), RLIMIT_DATA; contract, point 13",
+         .catches = "std::bad_alloc that nobody catches, in the loop or in a thread: the server is gone",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          Server& server = scene.start();
+          for (const std::size_t left : {0 * KiB, 256 * KiB, 2 * MiB}) {
+            use_up_memory(scene, server, left);
+            expect_next_client_served(server.target(), server.service());
+          }
+        });
+}
+
+}  // namespace
+}  // namespace conformance

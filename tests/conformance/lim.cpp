@@ -271,7 +271,7 @@ TEST_CASE("LIM-07 a backlog that overflows: all are served in the end") {
 
 /// Output that nobody takes fills the memory that is left; then newcomers want more of it.
 void use_up_memory(Scene& scene, Server& server, std::size_t left) {
-  const std::size_t room = scene.served_at_once(40), quiet = room / 8;
+  const std::size_t room = scene.served_at_once(20), quiet = room / 4;
   std::vector<Peer> peers;
   while (peers.size() < room)
     peers.push_back(scene.connect(server, small_window));
@@ -286,6 +286,9 @@ void use_up_memory(Scene& scene, Server& server, std::size_t left) {
       scene.connect_many(room > 1 ? 300 : 0, server);  // more than it holds places for
   const Answers answers = ask(askers(newcomers), patience());
   expect(answers.waiting.empty(), "service or a close for each newcomer", "silence");
+  const Time until = Clock::now() + patience();  // for all that it was sent
+  while (server.running() && !server.process().asleep() && Clock::now() < until)
+    server.process().wait(milliseconds(5));
   expect(server.running(), "a server that lives", "it is gone");
   server.expect_rest();
   if (quiet)

@@ -1,6 +1,7 @@
 #include "tests/conformance/subject.h"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
@@ -181,10 +182,13 @@ bool Server::returned_to_baseline() const {
 
 void Server::expect_holdings_returned() {
   if (!baseline_) return;
-  const Time until = Clock::now() + patience();
-  while (!returned_to_baseline()) {
-    if (Clock::now() >= until) {
-      const Holdings now = holdings();
+  std::size_t least = std::numeric_limits<std::size_t>::max();
+  for (Time until{}; !returned_to_baseline();) {
+    const Holdings now = holdings();
+    if (now.descriptors + now.threads < least) {  // thousands take their time, but move
+      least = now.descriptors + now.threads;
+      until = Clock::now() + patience();
+    } else if (Clock::now() >= until) {
       throw Failed(
           "what the server held before the case: " + std::to_string(baseline_->descriptors) +
               " descriptors, " + std::to_string(baseline_->threads) + " threads",
@@ -199,13 +203,15 @@ void Server::expect_holdings_returned() {
 void Server::expect_rest() {
   constexpr milliseconds interval(100), allowed(5);
   Duration used{};
+  bool rests = false;
   const Time until = Clock::now() + scaled(std::chrono::seconds(1));
   do {
     const Duration before = process().cpu();
     process().wait(interval);
     used = process().cpu() - before;
-  } while (used >= allowed && Clock::now() < until);
-  expect(used < allowed, "no work at rest (less than 5 ms of processor time in 100 ms)",
+    rests = used < allowed && process().asleep();  // on a busy machine who spins may get no time
+  } while (!rests && Clock::now() < until);
+  expect(rests, "no work at rest (less than 5 ms of processor time in 100 ms)",
          std::to_string(std::chrono::duration_cast<milliseconds>(used).count()) + " ms in the last 100");
 }
 

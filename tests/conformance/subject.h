@@ -74,7 +74,9 @@ class Server {
 
   /// Alive, serving, at rest, with nothing left of its clients; throws Failed.
   void expect_unharmed();
-  void expect_rest();  ///< it uses no processor time; throws Failed
+  void
+  expect_holdings_returned();  ///< descriptors and threads are what they were before its clients; throws Failed
+  void expect_rest();          ///< it uses no processor time; throws Failed
   void expect_no_sanitizer_report() const;
   std::string last_words();  ///< whether it runs, and the last lines of its log
 
@@ -86,7 +88,6 @@ class Server {
   };
   Holdings holdings() const { return {process_->descriptors(), process_->threads()}; }
   bool returned_to_baseline() const;
-  void expect_holdings_returned();
 
   Target target_;
   std::string service_, ready_;

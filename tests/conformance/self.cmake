@@ -46,6 +46,15 @@ demand_red(accepts_all_first CONC-05)
 demand_red(waits_for_the_first_bytes CONC-06)
 demand_red(answers_out_of_order CONC-07)
 demand_red(leaks_descriptors CONC-08)
+demand_red(spins_without_descriptors LIM-02)
+demand_red(gives_up_without_descriptors LIM-02)
+demand_red(exits_at_a_reset ABUSE-01)
+demand_red(keeps_closed_ones ABUSE-02)
+demand_red(waits_for_the_first_bytes ABUSE-03)
+demand_red(waits_for_the_first_bytes ABUSE-06)
+demand_red(leaks_descriptors LEAK-01)
+demand_red(leaks_threads LEAK-02)
+demand_red(leaks_memory LEAK-03)
 
 # All that is for anybody's server, on one that fails nearly all of it: two minutes, at a tenth of all patience.
 set(within 12)
@@ -54,11 +63,9 @@ foreach(mode never_answers closes_at_once resets_at_once answers_garbage exits_a
 endforeach()
 demand(1 "\nFAIL  SVC-03 .*it drags on" --server "\"${BROKEN_SERVER}\" drips {port}" --timeout-scale 0.1 "-tc=SVC-03*")
 set(within 60)
-demand_red(spins_without_descriptors LIM-02)
-demand_red(gives_up_without_descriptors LIM-02)
 
 set(good "\"${BROKEN_SERVER}\" good {port}")
-demand(0 "\n40 passed, 0 failed, " --server "${good}")
+demand(0 "\n48 passed, 0 failed, " --server "${good}")
 # It knows no signal: who says that it stops on one is told otherwise.
 demand(1 "\nFAIL  STOP-01 " --server "${good}" --stops-on SIGTERM "-tc=STOP-01*")
 

@@ -15,6 +15,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -40,6 +41,7 @@ struct Client {
 
 std::map<int, Client> clients;
 std::string the_only_queue;
+std::vector<std::string> kept;
 bool out_of_descriptors = false;  // until a client leaves: the listener would be readable all the time
 
 std::string& queue_of(Client& client) {
@@ -113,6 +115,8 @@ void end(int socket) {
     close(socket);
   clients.erase(socket);
   out_of_descriptors = false;
+  if (broken("leaks_memory")) kept.emplace_back(256, 'x');
+  if (broken("leaks_threads")) std::thread(pause).detach();
   if (broken("exits_after_a_client")) std::exit(0);
 }
 

@@ -1,0 +1,173 @@
+// LEAK: what a connection held is given back, however it ended.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include "tests/conformance/expect.h"
+#include "tests/conformance/scene.h"
+#include "tests/conformance/suite.h"
+
+namespace conformance {
+namespace {
+
+constexpr std::size_t KiB = 1024, MiB = 1024 * KiB;
+constexpr int small_window = 16 * KiB;
+
+/// So many clients, as many at a time as are served at once, each with an echo and an end in order.
+void come_and_go(Scene& scene, Server& server, std::size_t clients) {
+  const std::string content = noise(settings().seed, KiB);
+  const std::size_t at_a_time = scene.profile().clients_at_once.value_or(25);
+  for (std::size_t done = 0; done < clients; done += at_a_time) {
+    std::vector<Peer> peers = scene.connect_many(at_a_time, server);
+    for (Peer& peer : peers)
+      expect_echo(peer, content);
+    leave_in_order(peers);
+  }
+}
+
+TEST_CASE("LEAK-01 1 000 clients: no descriptor is kept") {
+  judge({.requirement = "a connection's descriptor is closed when the connection is over",
+         .source = "close(2); contract, point 2",
+         .catches = "a descriptor kept a client: the server works until the limit is reached, days later",
+         .needs = Needs::process},
+        [](Scene& scene) {
+          come_and_go(scene, scene.server(), 900);
+          for (int client = 0; client < 100; ++client) {
+            Peer peer = scene.connect();
+            if (client % 2) peer.finish();
+          }
+          scene.server().expect_holdings_returned();
+        });
+}
+
+TEST_CASE("LEAK-02 200 clients whose answers must wait: no thread is kept") {
+  judge({.requirement = "a thread that was made for a connection, or for a send that waits, ends with it",
+         .source = "pthread_join(3); contract, point 10",
+         .catches = "a thread kept a client, asleep for ever or never joined",
+         .needs = Needs::process},
+        [](Scene& scene) {
+          const std::string content = noise(settings().seed, MiB);
+          for (int round = 0; round < 5; ++round) {
+            std::vector<Peer> peers;
+            while (peers.size() < 40)
+              peers.push_back(scene.connect(small_window));
+            in_turns(scene, peers, [&](std::span<Peer> served) {
+              std::vector<Talk> talks;  // all is offered before anything is read
+              for (Peer& peer : served) {
+                const std::size_t sent = peer.offer(content);
+                talks.push_back({&peer, {}, std::string_view(content).substr(0, sent)});
+              }
+              talk(talks);
+            });
+          }
+          scene.server().expect_holdings_returned();
+        });
+}
+
+/// After each batch of so many clients memory is what it was, but for `allowed` bytes a client: from the fourth on,
+/// when all pools and caches have grown.
+void expect_level_memory(Scene& scene, Server& server, std::size_t clients, std::size_t allowed,
+                         const std::function<void()>& batch) {
+  if (server.process().sanitized()) throw NotApplicable("a sanitizer keeps what was freed");
+  std::vector<std::uint64_t> memory;
+  std::string seen = "KiB after each batch of " + std::to_string(clients) + ":";
+  while (memory.size() < 10) {
+    batch();
+    server.expect_holdings_returned();
+    memory.push_back(server.process().memory());
+    seen += " " + std::to_string(memory.back() / KiB);
+  }
+  // The least of three, since a single peak is no leak.
+  const std::uint64_t before = *std::min_element(memory.begin() + 3, memory.begin() + 6);
+  const std::uint64_t after = *std::min_element(memory.end() - 3, memory.end());
+  const std::size_t clients_between = 4 * clients, grain = 64 * KiB;
+  expect(after <= before + grain + allowed * clients_between,
+         "less than " + std::to_string(allowed) + " bytes more a client", seen);
+  scene.note(seen);
+}
+
+TEST_CASE("LEAK-03 memory's slope over 10 batches of clients") {
+  judge({.requirement = "memory does not grow with the clients that have been",
+         .source = "malloc(3); contract, point 12",
+         .catches = "a record, a buffer or a timer kept a client",
+         .needs = Needs::process},
+        [](Scene& scene) {
+          constexpr std::size_t clients = 500, allowed = 32;
+          expect_level_memory(scene, scene.server(), clients, allowed,
+                              [&] { come_and_go(scene, scene.server(), clients); });
+        });
+}
+
+/// None of them is owed an answer: under load a time is up before it, or a place is not free yet.
+void reset_time_out_and_refuse(Scene& scene, Server& server, std::size_t room) {
+  std::vector<Peer> resetting = scene.connect_many(room, server);
+  for (Peer& peer : resetting) {
+    peer.offer("?");
+    peer.reset();
+  }
+  std::vector<Peer> idle = scene.connect_many(room, server);
+  std::vector<Peer> refused = scene.connect_many(room > 1 ? room : 0, server);
+  for (Peer& peer : refused)
+    expect_rest_and_end(peer);
+  for (Peer& peer : idle)
+    expect_rest_and_end(peer);
+}
+
+/// Their answers grow until no more is taken from them, and the write timeout cuts them off.
+void stop_reading(Scene& scene, Server& server, std::size_t room) {
+  const std::string content = noise(settings().seed, MiB);
+  std::vector<Peer> deaf;
+  while (deaf.size() < room)
+    deaf.push_back(scene.connect(server, small_window));
+  for (Peer& peer : deaf)
+    while (peer.end() == End::open && peer.writable(milliseconds(20)))
+      peer.offer(content);
+  for (Peer& peer : deaf)
+    expect_rest_and_end(peer);
+}
+
+TEST_CASE("LEAK-04 the same after resets, timeouts and refusals") {
+  judge({.requirement = "a connection that was cut off leaves no more behind than one that ended in order",
+         .source = "contract, points 2, 9 and 13",
+         .catches =
+             "a way out that forgets one thing: the queue of who was reset, the record of who was refused",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          const std::size_t room = scene.profile().clients_at_once.value_or(50);
+          Server& server = scene.start({.options = {"--max-connections", std::to_string(room),
+                                                    "--idle-timeout", "60", "--write-timeout", "60"}});
+          expect_level_memory(scene, server, 3 * room, 64,
+                              [&] { reset_time_out_and_refuse(scene, server, room); });
+          const std::size_t few = std::min<std::size_t>(room, 10);
+          expect_level_memory(scene, server, few, 64 * KiB, [&] { stop_reading(scene, server, few); });
+        });
+}
+
+TEST_CASE("LEAK-05 the leak sanitizer has nothing to say") {
+  judge({.requirement = "at its end a server has freed all that it had, whatever its clients have done",
+         .source = "LeakSanitizer; contract, point 10",
+         .catches = "what nobody points to any more: a connection that is dropped, not ended",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          for (const std::string_view service : {"echo", "discard", "chargen", "daytime", "chat", "http"}) {
+            Server& server = scene.start({.service = service});
+            if (!server.process().tells_leaks())
+              throw NotApplicable("no leak sanitizer is built into the server");
+            std::vector<Peer> peers = scene.connect_many(10, server);
+            for (std::size_t i = 0; i < peers.size(); ++i) {
+              peers[i].offer("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+              if (i % 3 == 0) peers[i].finish();
+              if (i % 3 == 1) peers[i].reset();  // the others are there when it stops
+            }
+            server.process().stop();
+            expect_exit_in_order(server.process(), patience());
+            server.expect_no_sanitizer_report();
+          }
+        });
+}
+
+}  // namespace
+}  // namespace conformance

@@ -83,8 +83,9 @@ class Listener {
   Handle handle() const { return handle_; }
 
   /// One connection from the backlog. Sleeps for it if the listener is blocking, until stop(). A connection that
-  /// died in the backlog is passed over. The socket is made with the listener's mode, without Nagle's delay, and
-  /// not inherited by children.
+  /// died in the backlog is passed over; a listener that does not block ends that after many, so that a storm of
+  /// them holds nobody up: who watches it is told again (CONC-05). The socket is made with the listener's mode,
+  /// without Nagle's delay, and not inherited by children.
   Accepted accept();
 
   /// No new connection from now on: those in the backlog are reset, accept() returns none, and who watches the
@@ -99,6 +100,8 @@ class Listener {
 #endif
 
  private:
+  static constexpr int dead_at_once = 64;  // that accept() passes over
+
   Descriptor socket_;
   const Mode mode_;
   const Handle handle_;

@@ -140,7 +140,7 @@ Endpoint local_endpoint(Handle socket) {
 }
 
 Accepted Listener::accept() {
-  for (;;) {
+  for (int dead = 0; dead < dead_at_once || mode_ == Mode::blocking; ++dead) {
     Address peer;
     const int flags = SOCK_CLOEXEC | (mode_ == Mode::non_blocking ? SOCK_NONBLOCK : 0);
     Descriptor socket(::accept4(handle_, peer.any(), &peer.size, flags));
@@ -167,6 +167,7 @@ Accepted Listener::accept() {
         return {.error = last_error()};  // EMFILE, ENFILE, ENOBUFS, ENOMEM
     }
   }
+  return {};
 }
 
 /// shutdown(2) on a listener, as Linux understands it. The descriptor stays open, for threads may sleep on it.

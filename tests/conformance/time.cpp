@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -123,6 +124,34 @@ TEST_CASE("TIME-03 1 000 expire together") {
         });
 }
 
+/// A reader that is slow, and whose time passes while the server stands still.
+class SlowReader {
+ public:
+  SlowReader(Scene& scene, milliseconds timeout)
+      : server_(scene.start({.options = {"--write-timeout", std::to_string(timeout.count())}})),
+        peer_(scene.connect(server_, 16 << 10)),
+        sent_(push_until_blocked(peer_, content_)),
+        frozen_(server_.freeze()) {}
+  /// It takes a little of what its system still has: not so much that its server is told of room at once.
+  void read_a_little() { expect_reply(peer_, std::string_view(content_).substr(0, little)); }
+  void expect_the_rest() {
+    frozen_.thaw();
+    const Time until = Clock::now() + scaled(milliseconds(500));
+    while (!server_.process().asleep() && Clock::now() < until)  // till it has looked at its clock
+      server_.process().wait(milliseconds(1));
+    expect_reply(peer_, std::string_view(content_).substr(little, sent_ - little));
+  }
+
+ private:
+  static constexpr std::size_t little = 256 << 10;
+
+  const std::string content_ = noise(settings().seed, 16 << 20);
+  Server& server_;
+  Peer peer_;
+  std::size_t sent_;
+  Server::Frozen frozen_;
+};
+
 TEST_CASE("TIME-04 stopped for 3 s and continued: sane") {
   judge(
       {.requirement =
@@ -135,23 +164,23 @@ TEST_CASE("TIME-04 stopped for 3 s and continued: sane") {
        .needs = Needs::ours},
       [](Scene& scene) {
         constexpr milliseconds timeout(1000), pause(3000);
-        constexpr std::size_t part = 256 << 10;  // too little for its socket to become writable at once
-        Server& one = scene.start(idle_timeout(timeout));
-        Server& other = scene.start({.options = {"--write-timeout", std::to_string(timeout.count())}});
-        const std::string content = noise(settings().seed, 16 << 20);
-        Peer idle = scene.connect(one), slow = scene.connect(other, 16 << 10);
+        std::optional<SlowReader> slow;
+        if (scene.profile().platform == "windows")
+          scene.note("without the slow reader: Windows does not tell what a peer has acknowledged");
+        else
+          slow.emplace(scene, timeout);
+        Server& server = scene.start(idle_timeout(timeout));
+        Peer idle = scene.connect(server);
         expect_echo(idle, "?");
-        const std::size_t sent = push_until_blocked(slow, content);
-        auto one_frozen = one.freeze(), other_frozen = other.freeze();
-        Peer newcomer = scene.connect(one);
+        auto frozen = server.freeze();
+        Peer newcomer = scene.connect(server);
         expect(!idle.readable(pause), "silence while the server stands still", "something came");
         newcomer.send("?");
-        expect_reply(slow, std::string_view(content).substr(0, part));  // what its system still has
+        if (slow) slow->read_a_little();
         const Time since = Clock::now();
-        one_frozen.thaw();
-        other_frozen.thaw();
+        frozen.thaw();
         expect_idle_closes({{&idle, since, Clock::now() + scaled(milliseconds(500))}});
-        expect_reply(slow, std::string_view(content).substr(part, sent - part));
+        if (slow) slow->expect_the_rest();
         expect_reply(newcomer, "?");
         expect_idle_closes({idle_since(since, newcomer, timeout)});
       });

@@ -50,7 +50,7 @@ std::string& queue_of(Client& client) {
 
 bool comes_soon(int socket) {
   pollfd input{socket, POLLIN, 0};
-  return poll(&input, 1, 20) > 0;
+  return poll(&input, 1, 200) > 0;
 }
 
 /// After a call that failed. False: the connection is over.
@@ -162,7 +162,8 @@ void run(int listener) {
       end(socket);
     for (const pollfd& each : polled)
       if (each.revents && clients.contains(each.fd) && !flush(each.fd, clients[each.fd])) end(each.fd);
-    if (polled[0].revents && !accept_client(listener)) listener = -1;
+    if (!polled[0].revents) continue;
+    if (!accept_client(listener)) listener = -1;
     if (broken("turns_away_who_waits") && comes_soon(listener)) close(accept(listener, nullptr, nullptr));
     while (broken("accepts_all_first") && comes_soon(listener))
       accept_client(listener);

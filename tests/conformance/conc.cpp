@@ -125,12 +125,16 @@ class Firehose {
            "the firehose's bytes, in order",
            "others, or an end, after " + std::to_string(received_) + " bytes");
     received_ += step.bytes;
+    if (step.bytes > 0) moved_ = Clock::now();
+    expect(Clock::now() < moved_ + patience(), "the firehose's bytes to come back",
+           "nothing moves any more after " + std::to_string(received_));
   }
 
   Peer& peer_;
   const std::string content_ = noise(settings().seed, period) + noise(settings().seed, piece);
   std::vector<char> buffer_ = std::vector<char>(piece);
   std::size_t sent_ = 0, received_ = 0;
+  Time moved_ = Clock::now();
 };
 
 TEST_CASE("CONC-04 a firehose and a pinger") {

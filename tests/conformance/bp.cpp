@@ -173,6 +173,7 @@ TEST_CASE("BP-07 chargen to a client that does not read: no processor time, flat
          .service = "chargen",
          .needs = Needs::process},
         [](Scene& scene) {
+          require_chargen_lines(scene);
           Server& server = scene.server();
           const std::uint64_t before = server.process().memory();
           Peer peer = scene.connect(small_window);

@@ -53,7 +53,7 @@ void serve_probe(Peer& peer, std::string_view service) {
   if (service == "echo") {
     expect_echo(peer, "?");
   } else if (service == "chargen") {
-    expect_reply(peer, chargen_lines(74));
+    expect_chargen(peer, 74);
   } else if (service == "daytime") {
     expect(expect_rest_and_fin(peer).ends_with('\n'), "a line", "none");
   } else if (service == "http") {
@@ -179,6 +179,21 @@ void expect_sockets(Server& server, std::size_t count, Duration within) {
   const auto limit = std::chrono::duration_cast<milliseconds>(within).count();
   expect(now <= count, std::to_string(count) + " sockets within " + std::to_string(limit) + " ms",
          std::to_string(now));
+}
+
+void require_chargen_lines(Scene& scene) {
+  if (scene.subject().ours()) return;
+  const std::string round = chargen_lines(95UL * 74);  // each character has once been the first of a line
+  Peer peer = scene.connect();
+  if (peer.receive(round.size()) != round)
+    throw NotApplicable("its pattern is not the one of RFC 864, which lets the data be anything");
+}
+
+void expect_chargen(Peer& peer, std::size_t size) {
+  const std::string text = peer.receive(size);
+  const bool lines =
+      std::ranges::all_of(text, [](char c) { return (c >= ' ' && c <= '~') || c == '\r' || c == '\n'; });
+  expect(lines, "lines of printing characters", "'" + text + "'");
 }
 
 void expect_exit_in_order(Process& process, Duration within) {

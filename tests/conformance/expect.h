@@ -43,6 +43,11 @@ void expect_next_client_served(const Target&, std::string_view service);
 std::string chargen_lines(std::size_t size);
 /// The server has no more sockets than that within the time.
 void expect_sockets(Server&, std::size_t count, Duration within);
+/// The RFC calls that one popular pattern, and lets the data be anything: of another's server it is looked at
+/// first, and NotApplicable if that sends others.
+void require_chargen_lines(Scene&);
+/// So much of what any chargen sends: lines of printing characters.
+void expect_chargen(Peer&, std::size_t size);
 /// The process ends in order within the time.
 void expect_exit_in_order(Process&, Duration within);
 

@@ -79,7 +79,7 @@ void Ledger::blocked(std::uint64_t acknowledged, Time now) {
 void Ledger::shut_down(Time now) {
   if (ended()) return;
   phase_ = Phase::lingering;
-  deadline_ = options_->close_timeout.count() > 0 ? now + options_->close_timeout : Time::max();
+  deadline_ = options_->close_timeout.count() > 0 ? after(now, options_->close_timeout) : Time::max();
 }
 
 void Ledger::stop_lingering() {
@@ -97,7 +97,7 @@ void Ledger::failed(CloseReason reason, std::error_code error, Step step) {
 Time Ledger::write_deadline() const {
   if (!queue_ || queue_->blocked_since == Time::max() || options_->write_timeout.count() == 0)
     return Time::max();
-  return queue_->blocked_since + options_->write_timeout;
+  return after(queue_->blocked_since, options_->write_timeout);
 }
 
 void Ledger::expired(std::uint64_t acknowledged, Time now) {
@@ -194,7 +194,7 @@ Time Ledger::deadline() const {
   if (ended()) return Time::max();
   const Time earliest = std::min(deadline_, write_deadline());
   const bool may_idle = phase_ == Phase::open && unsent_bytes() == 0 && options_->idle_timeout.count() > 0;
-  return may_idle ? std::min(earliest, moved_ + options_->idle_timeout) : earliest;
+  return may_idle ? std::min(earliest, after(moved_, options_->idle_timeout)) : earliest;
 }
 
 }  // namespace ladder

@@ -93,7 +93,7 @@ void Core::advance(Stage stage) {
 bool Core::stop(Milliseconds drain) {
   if (turn_.core == this) return false;  // contract 10: it would wait for its own callback
   const auto empty = [this] { return present_ == 0; };
-  const Time deadline = Clock::now() + drain;
+  const Time deadline = after(Clock::now(), drain);
   advance(Stage::stopping);
   listener_.stop();
   if (drain.count() > 0) sweep(Wish::Kind::stop, deadline);

@@ -13,6 +13,7 @@
 // docs/contract.md numbers what holds for every model, and names the tests that hold it.
 #pragma once
 
+#include <algorithm>
 #include <any>
 #include <array>
 #include <chrono>
@@ -33,6 +34,12 @@ using Bytes = std::span<const std::byte>;
 using Clock = std::chrono::steady_clock;
 using Time = Clock::time_point;
 using Milliseconds = std::chrono::milliseconds;
+
+/// `span` after `now`. Milliseconds::max() is a usual way to say "for ever": a century is the most, so that the
+/// clock does not pass its end.
+inline Time after(Time now, Milliseconds span) {
+  return now + std::min<Milliseconds>(span, std::chrono::years{100});
+}
 
 /// A slot and its generation: an id that outlived its connection never names a newer one. 0 names none.
 struct ConnectionId {

@@ -61,7 +61,7 @@ void serve(Connection& c, std::string_view input, Milliseconds header_timeout) {
       return c.pause();
     }
   }
-  if (new_header && parser.in_header()) c.expire_at(Clock::now() + header_timeout);
+  if (new_header && parser.in_header()) c.expire_at(after(Clock::now(), header_timeout));
 }
 
 }  // namespace

@@ -75,6 +75,14 @@ TEST_CASE("contract 10: stop without a drain resets at once, and ends nobody if 
   }
 }
 
+TEST_CASE("contract 10: the longest drain is no short one") {
+  Crowd crowd(1, echo());
+  CHECK(crowd.client(0).send("x"));
+  CHECK(crowd.client(0).receive(1) == "x");
+  CHECK(crowd.server(0)->stop(Milliseconds::max()));
+  CHECK(crowd.client(0).end() == End::fin);
+}
+
 TEST_CASE("contract 10: clients that have all they asked for hold up no stop, and see a FIN") {
   Crowd crowd(3, echo());
   for (std::size_t i = 0; i < crowd.size(); ++i)

@@ -554,3 +554,19 @@ TEST_CASE("ledger: a timeout of 0 is none") {
   ledger.shut_down(start);
   CHECK(ledger.deadline() == Time::max());
 }
+
+TEST_CASE("ledger: the longest timeout is no short one") {
+  Options options = small();
+  options.idle_timeout = options.write_timeout = options.close_timeout = Milliseconds::max();
+  const Time later = start + std::chrono::years{50};
+  Ledger ledger(options, start);
+  CHECK(ledger.deadline() > later);
+  ledger.send(bytes("abc"));
+  ledger.unsent();
+  ledger.blocked(0, start);
+  CHECK(ledger.deadline() > later);
+  ledger.close();
+  flush(ledger, start);
+  ledger.shut_down(start);
+  CHECK(ledger.deadline() > later);
+}

@@ -72,9 +72,12 @@ TEST_CASE("STOP-01 each way to stop, idle: exit 0 within a second") {
 }
 
 TEST_CASE("STOP-02 with 50 idle connections: a FIN for each") {
-  judge({.requirement = "who is connected when the server stops gets an orderly end",
+  judge({.requirement =
+             "who is connected when the server stops gets an orderly end, and silence holds up no stop",
          .source = "contract, points 6 and 10; RFC 9293, 3.6",
-         .catches = "connections that the exit of the process cuts off, or that hold it up",
+         .catches =
+             "connections that the exit of the process cuts off, or that hold it up: a reader that nobody "
+             "wakes, a wait for the FIN of a client that has all it asked for",
          .needs = Needs::stop},
         [](Scene& scene) {
           Server& server = scene.start(cold());
@@ -87,13 +90,13 @@ TEST_CASE("STOP-02 with 50 idle connections: a FIN for each") {
           server.process().stop();
           for (Peer& peer : served)
             expect_fin(peer);
+          if (!scene.subject().ours()) peers.clear();  // another's may wait for their FINs
+          expect_exit_in_order(server.process(), a_second());
           for (Peer& peer : waiting)
             expect_reset(peer);
           if (waiting.empty()) no_reset.now();
           if (!waiting.empty())
             scene.limit("as declared: FIN for the one it serves, the system resets the backlog");
-          peers.clear();
-          expect_exit_in_order(server.process(), a_second());
         });
 }
 

@@ -283,7 +283,7 @@ void use_up_memory(Scene& scene, Server& server, std::size_t left) {
     while (greedy.end() == End::open && greedy.writable(milliseconds(5)))
       greedy.offer(content);
   std::vector<Peer> newcomers =
-      scene.connect_many(room > 1 ? 300 : 0, server);  // more than it holds places for
+      scene.connect_many(room > 1 ? 800 : 0, server);  // more than it holds places for
   const Answers answers = ask(askers(newcomers), patience());
   expect(answers.waiting.empty(), "service or a close for each newcomer", "silence");
   const Time until = Clock::now() + patience();  // for all that it was sent

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "common/arguments.h"
@@ -44,6 +45,13 @@ void announce(const CommandLine& line, const Profile& profile, const Endpoint& e
   std::cout.flush();
 }
 
+/// Of a thread that cannot be made std::thread says no more than "Resource temporarily unavailable".
+std::string line_of(const std::exception& error) {
+  const auto* const of_system = dynamic_cast<const std::system_error*>(&error);
+  const bool no_thread = of_system && of_system->code() == std::errc::resource_unavailable_try_again;
+  return (no_thread ? "no thread: " : "") + std::string(error.what()) + "\n";
+}
+
 void serve(const CommandLine& line, const Profile& profile, Callbacks callbacks) {
   const std::unique_ptr<Server> server = make_server(line.options, std::move(callbacks));
   std::thread stopper(stop_on_signal, std::ref(*server), line.drain);
@@ -51,7 +59,7 @@ void serve(const CommandLine& line, const Profile& profile, Callbacks callbacks)
     announce(line, profile, server->endpoint());
     server->run();
   } catch (const std::exception& error) {
-    std::cerr << error.what() + std::string("\n");
+    std::cerr << line_of(error);
     os::exit_at_once(EXIT_FAILURE);  // the stopper sleeps on, and holds the server
   }
   stopper.join();
@@ -79,7 +87,7 @@ int main(int argc, char** argv) {
     std::cerr << error.what() + std::string("\n");
     return 2;
   } catch (const std::exception& error) {  // such as a port in use
-    std::cerr << error.what() + std::string("\n");
+    std::cerr << line_of(error);
     return EXIT_FAILURE;
   }
 }

@@ -133,8 +133,8 @@ std::uint64_t Stand::memory_in_third(std::size_t third) const {
 }
 
 void Stand::check_memory() {
-  if (server_->process().sanitized()) return;                // a sanitizer keeps what was freed
-  constexpr std::uint64_t allowed = 32, grain = 1024 * KiB;  // pools grow with the most that came at once
+  if (server_->process().sanitized()) return;               // a sanitizer keeps what was freed
+  constexpr std::uint64_t allowed = 8, grain = 1024 * KiB;  // pools grow with the most that came at once
   const std::uint64_t clients = tally_.clients / 3, middle = memory_in_third(1), last = memory_in_third(2);
   expect(last <= middle + grain + allowed * clients, "memory at rest that does not grow",
          std::to_string(middle / KiB) + " KiB, then " + std::to_string(last / KiB) + " KiB, with " +

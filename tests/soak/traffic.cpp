@@ -182,7 +182,7 @@ void never_end_a_header(Visitor& visitor) {
 }
 
 void run_wrk(Visitor& visitor) {
-  if (!has_program("wrk")) return await_ends(visitor, {});
+  if (!has_program("wrk")) return ask_in_a_row(visitor);
   const auto whole = [](Duration time) {
     return std::to_string(std::max(std::chrono::floor<std::chrono::seconds>(time).count(), 1L));
   };

@@ -1,5 +1,6 @@
 // The bytes are a stream of requests, but for the first, which says how it is cut. However it is cut, the same requests
-// are found; and a header that was accepted has nothing in it by which two readers could differ (RFC 9112, 11.2).
+// are found; a header that was accepted has nothing in it by which two readers could differ (RFC 9112, 11.2), and one
+// that was refused is no plain one.
 #include "common/services/http_parser.h"
 
 #include <algorithm>
@@ -99,6 +100,36 @@ std::size_t check_header(std::string_view header, const HttpRequest& request) {
   return body;
 }
 
+/// A field that nobody may refuse: letters, a colon, and letters or digits.
+bool is_plain_field(const std::string& line) {
+  const std::string text = lower(line);
+  const std::size_t colon = text.find(':');
+  const std::size_t value = text.find_first_not_of(' ', colon == text.npos ? colon : colon + 1);
+  return colon != 0 && colon != text.npos && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz") == colon &&
+         (value == text.npos ||
+          text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789", value) == text.npos);
+}
+
+/// So far as it has come, a header that nobody may refuse.
+bool is_plain(std::string_view header) {
+  const std::vector<std::string> lines = lines_of(header);
+  if (lines.empty() || (lines[0] != "GET / HTTP/1.1" && lines[0] != "HEAD / HTTP/1.1")) return false;
+  if (!std::all_of(lines.begin() + 1, lines.end(), is_plain_field)) return false;
+  const auto hosts =
+      std::ranges::count_if(lines, [](const std::string& line) { return lower(line).starts_with("host:"); });
+  return hosts == 1 || (hosts == 0 && !header.ends_with("\n\n") && !header.ends_with("\n\r\n"));
+}
+
+void check_error(std::string_view header, const HttpRequest& request) {
+  constexpr std::array errors{400, 431, 501, 505};
+  require(std::ranges::find(errors, request.error) != errors.end(),
+          std::to_string(request.error) + " is an error");
+  require(!request.keep_alive, "an error ends the connection");
+  require(request.error != 400 || !is_plain(header), "nobody may refuse this: " + std::string(header));
+  require(request.error != 431 || header.size() == HttpParser::longest_header,
+          "a 431 is for 16 KiB, no less");
+}
+
 void check_response(const HttpRequest& request) {
   const std::string response = http_response(request, std::chrono::sys_seconds{});
   const std::size_t end = response.find("\r\n\r\n");
@@ -115,13 +146,7 @@ void check(std::string_view stream, const Reading& reading) {
   for (const Found& each : reading.found) {
     const HttpRequest& request = each.request;
     check_response(request);
-    if (request.error) {
-      constexpr std::array errors{400, 431, 501, 505};
-      require(std::ranges::find(errors, request.error) != errors.end(),
-              std::to_string(request.error) + " is an error");
-      require(!request.keep_alive, "an error ends the connection");
-      return;
-    }
+    if (request.error) return check_error(stream.substr(begin, each.end - begin), request);
     require(begin < each.end, "a header is not in the body before it");
     const std::size_t body = check_header(stream.substr(begin, each.end - begin), request);
     require(!request.path.empty(), "a request has a path");

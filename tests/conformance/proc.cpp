@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 
@@ -11,8 +11,9 @@ namespace conformance::proc {
 namespace fs = std::filesystem;
 
 std::string contents(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();  // a thread may end between open and read (ESRCH): then nothing
+  return text.str();
 }
 
 fs::path directory(int process) {

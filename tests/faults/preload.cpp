@@ -4,10 +4,10 @@
 //   LD_PRELOAD=libfaults.so FAULTS=accept4:EMFILE@3-9,recv:EINTR@2/3,send:short@1/2 build/linux/bin/05_epoll
 //
 // A rule is CALL:WHAT@WHEN. WHAT is the name of an error (errno(3)), which the call then answers without having been
-// made, or `short`: recv and send are asked for one byte. WHEN is N, the N-th call; N-M, those from N to M; N/K, the
-// N-th and each K-th after it. Calls are counted over all threads; of two rules that are due the first is followed.
-// EAGAIN is for calls that must not sleep, and only those are counted for it; of epoll_ctl only EPOLL_CTL_ADD, which
-// alone can run out of something; of malloc the calls from the first wait for a client on.
+// made, or `short`: send is asked for half of its bytes, recv for a hundredth. WHEN is N, the N-th call; N-M, those from
+// N to M; N/K and N-M/K, the N-th and each K-th after it. Calls are counted over all threads; of two rules that are due
+// the first is followed. EAGAIN is for calls that must not sleep, and only those are counted for it; of epoll_ctl only
+// EPOLL_CTL_ADD, which alone can run out of something; of malloc the calls from the first wait for a client on.
 //
 // A rule that is followed for the first time is written to the file FAULTS_LOG: who tests knows that it was.
 #include <dlfcn.h>
@@ -163,15 +163,15 @@ int accept4(int socket, sockaddr* from, socklen_t* size, int flags) {
 ssize_t recv(int socket, void* into, std::size_t size, int flags) {
   const Fault fault = fault_of("recv", may_sleep(socket, flags));
   if (fault == Fault::error) return -1;
-  return real<decltype(recv)>("recv")(socket, into,
-                                      fault == Fault::shorter ? std::min<std::size_t>(size, 1) : size, flags);
+  if (fault == Fault::shorter) size -= size / 100 * 99;
+  return real<decltype(recv)>("recv")(socket, into, size, flags);
 }
 
 ssize_t send(int socket, const void* from, std::size_t size, int flags) {
   const Fault fault = fault_of("send", may_sleep(socket, flags));
   if (fault == Fault::error) return -1;
-  return real<decltype(send)>("send")(socket, from,
-                                      fault == Fault::shorter ? std::min<std::size_t>(size, 1) : size, flags);
+  if (fault == Fault::shorter) size -= size / 2;
+  return real<decltype(send)>("send")(socket, from, size, flags);
 }
 
 int select(int count, fd_set* readers, fd_set* writers, fd_set* others, timeval* timeout) {

@@ -91,6 +91,8 @@ class Process {
   /// Of a Windows program under Wine, its own and the wineserver's sockets; on Windows, handles.
   std::size_t descriptors() const;
   std::size_t sockets() const;  ///< those of them that are sockets
+  /// How many of each kind ("socket", "pipe", a file's path); empty where the system does not tell.
+  std::map<std::string, std::size_t> kinds() const;
   void note_share();            ///< it is at rest: from now on what it holds is not another program's
   bool has_socket_at(int descriptor) const;
   /// From now on it gets no new one beyond so many (RLIMIT_NOFILE).

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -352,6 +353,20 @@ std::size_t Process::sockets() const {
     return internet_sockets(self_->wineserver->self_->id) - (all_shares() - self_->share);
   const std::vector<int> all = proc::descriptors(self_->id);
   return std::ranges::count_if(all, [this](int descriptor) { return has_socket_at(descriptor); });
+}
+
+std::map<std::string, std::size_t> Process::kinds() const {
+  std::map<std::string, std::size_t> kinds;
+  std::error_code gone;
+  for (const int descriptor : proc::descriptors(self_->id)) {
+    const std::string link = fs::read_symlink(directory(self_->id) / "fd" / std::to_string(descriptor), gone);
+    const std::size_t number = link.find(":[");  // "socket:[4711]"; but "anon_inode:[eventpoll]"
+    ++kinds[number != link.npos && std::isdigit(static_cast<unsigned char>(link[number + 2]))
+                ? link.substr(0, number)
+                : link];
+  }
+  if (self_->wineserver) kinds["socket in the wineserver"] = sockets();
+  return kinds;
 }
 
 void Process::note_share() {

@@ -422,6 +422,10 @@ std::size_t Process::sockets() const {
   throw NotApplicable("Windows does not tell which handles are sockets");
 }
 
+std::map<std::string, std::size_t> Process::kinds() const {
+  return {};
+}
+
 void Process::note_share() {}
 
 bool Process::has_socket_at(int) const {

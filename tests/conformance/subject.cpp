@@ -169,6 +169,7 @@ void Server::warm_up() {
   }
   process_->note_share();
   baseline_ = seen;
+  kinds_before_ = process_->kinds();
 }
 
 bool Server::returned_to_baseline() const {
@@ -180,6 +181,16 @@ bool Server::returned_to_baseline() const {
          now.threads <= baseline_->threads + few_threads;
 }
 
+std::string Server::more_than_before() const {
+  std::string text;
+  for (const auto& [kind, count] : process_->kinds()) {
+    const auto before = kinds_before_.find(kind);
+    const std::size_t then = before == kinds_before_.end() ? 0 : before->second;
+    if (count > then) text += ", " + std::to_string(count - then) + " more: " + kind;
+  }
+  return text;
+}
+
 void Server::expect_holdings_returned() {
   if (!baseline_) return;
   std::size_t least = std::numeric_limits<std::size_t>::max();
@@ -189,10 +200,10 @@ void Server::expect_holdings_returned() {
       least = now.descriptors + now.threads;
       until = Clock::now() + patience();
     } else if (Clock::now() >= until) {
-      throw Failed(
-          "what the server held before the case: " + std::to_string(baseline_->descriptors) +
-              " descriptors, " + std::to_string(baseline_->threads) + " threads",
-          std::to_string(now.descriptors) + " descriptors, " + std::to_string(now.threads) + " threads");
+      throw Failed("what the server held before the case: " + std::to_string(baseline_->descriptors) +
+                       " descriptors, " + std::to_string(baseline_->threads) + " threads",
+                   std::to_string(now.descriptors) + " descriptors, " + std::to_string(now.threads) +
+                       " threads" + more_than_before());
     }
     process_->wait(milliseconds(2));  // nothing tells us when a descriptor is closed
   }

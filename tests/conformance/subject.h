@@ -88,11 +88,13 @@ class Server {
   };
   Holdings holdings() const { return {process_->descriptors(), process_->threads()}; }
   bool returned_to_baseline() const;
+  std::string more_than_before() const;
 
   Target target_;
   std::string service_, ready_;
   std::optional<Process> process_{};
   std::optional<Holdings> baseline_{};
+  std::map<std::string, std::size_t> kinds_before_{};
   bool ours_ = false;
 };
 

@@ -94,6 +94,7 @@ class Model final : public Core {
 
   std::error_code arm(Seat&);
   void post_accept(Accept&);
+  void rest(Accept&, std::error_code);
   os::Accepted accepted_by(Accept&);
   bool associate(Seat&);
   Operations& operations_of(const Seat& seat) { return *operations_.find(seat.armed); }
@@ -148,6 +149,7 @@ Model::Model(Options o, Callbacks callbacks)
 void Model::accept_client(Accept& accept) {
   const Arrival arrival(*this);
   os::Accepted accepted = accepted_by(accept);
+  if (accepted.error) return rest(accept, accepted.error);
   post_accept(accept);  // the next one before on_open, which may take long
   if (!accepted.socket) return;
   Seat* seat = admit(std::move(accepted), Clock::now());
@@ -343,24 +345,37 @@ void Model::post_accept(Accept& accept) {
   } catch (const std::bad_alloc&) {  // not even for that error's text
     error = std::make_error_code(std::errc::not_enough_memory);
   }
+  if (error) return rest(accept, error);
+  accept.socket.reset();  // a stop
+  accept.arrival.reset();
+}
+
+/// Out of sockets or memory, when it was posted or when a client came: until a pause has passed. LIM-02
+void Model::rest(Accept& accept, std::error_code error) {
   accept.socket.reset();
   accept.arrival.reset();
-  if (!error) return;     // a stop
   accept.resting = true;  // from here on it is the keeper's
   if (!pausing_.exchange(true)) pause_accepting({.error = error}, Clock::now());
+}
+
+/// The client died in the backlog, or a stop cancelled the accept.
+bool nobody_came(const std::error_code& error) {
+  return error == std::errc::connection_reset || error == std::errc::not_connected ||
+         error.value() == ERROR_NETNAME_DELETED || error.value() == WSA_OPERATION_ABORTED;
 }
 
 os::Accepted Model::accepted_by(Accept& accept) {
   os::Accepted accepted{.socket = std::move(accept.socket)};
   const os::Handle from = listener().handle();
-  bool good = !os::finish(from, accept).error;  // else it died in the backlog, or a stop cancelled it
+  const std::error_code error = os::finish(from, accept).error;
+  bool good = !error;
   accept.pending = false;
   // Without it shutdown and getpeername fail (AcceptEx). It may fail itself if the peer is gone already.
   good = good && ::setsockopt(accepted.socket.get(), SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT,
                               reinterpret_cast<const char*>(&from), sizeof from) == 0;
   good = good && os::prepare_accepted(accepted.socket.get(), os::Mode::non_blocking);
   listener().let_go();
-  if (!good) return {};
+  if (!good) return {.error = nobody_came(error) ? std::error_code() : error};
   sockaddr *local = nullptr, *peer = nullptr;
   int local_size = 0, peer_size = 0;
   constexpr DWORD room = sizeof(sockaddr_storage) + 16;

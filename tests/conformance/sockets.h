@@ -63,8 +63,8 @@ class Socket {
 
   std::intptr_t handle_ = none;  // wide enough for a descriptor and for a SOCKET
   int connect_error_ = 0;
-  bool broken_ =
-      false;  // wait() was told of an error: Wine tells it once, and the receive after it sees a FIN
+  /// wait() was told of an error: Wine tells it once, and the receive after it sees a FIN.
+  [[maybe_unused]] bool broken_ = false;
 };
 
 /// A socket that is waited for. A connection that failed is both readable and writable.

@@ -376,6 +376,11 @@ TableEntry server_end(const Server& server, const Peer& peer) {
   throw Failed("the server's end of " + peer.name(), "no such socket");
 }
 
+void need_threads_that_take_no_descriptor(const Scene& scene) {
+  if (scene.profile().platform == "windows" && scene.profile().model == "thread_per_conn")
+    throw NotApplicable("under Wine a thread takes descriptors too: not they run out first, but threads");
+}
+
 std::vector<Peer> exhaust_descriptors(Scene& scene, Server& server) {
   server.process().deny_descriptors();
   constexpr std::size_t clients = 8;

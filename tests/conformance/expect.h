@@ -83,6 +83,10 @@ void expect_quick_answers(Scene&, std::span<Peer>, const std::function<void()>& 
 /// The server's end of a client's connection, as the system sees it.
 TableEntry server_end(const Server&, const Peer&);
 
+/// Under Wine a thread takes descriptors, the wineserver's: where each client has one, threads run out first, and those
+/// who come then are closed. Throws NotApplicable there.
+void need_threads_that_take_no_descriptor(const Scene&);
+
 /// From now on the server gets no new descriptor, and clients wait that need one: worth a line in its log.
 std::vector<Peer> exhaust_descriptors(Scene&, Server&);
 

@@ -64,6 +64,7 @@ TEST_CASE("LIM-02 80 clients, descriptors for 32: quiet, and all are served as o
         [](Scene& scene) {
           constexpr std::size_t clients = 80;
           Server& server = scene.server();
+          need_threads_that_take_no_descriptor(scene);
           server.process().deny_descriptors(32);
           std::vector<Peer> peers;
           while (peers.size() < clients)

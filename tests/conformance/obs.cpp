@@ -132,6 +132,7 @@ TEST_CASE("OBS-04 the log is rate-limited when descriptors run out") {
          .needs = Needs::ours},
         [](Scene& scene) {
           Server& server = scene.start();
+          need_threads_that_take_no_descriptor(scene);
           const Time begun = Clock::now();
           std::vector<Peer> waiting = exhaust_descriptors(scene, server);
           const auto lines = [&] { return std::ranges::count(server.process().log(), '\n'); };

@@ -93,7 +93,8 @@ class Process {
   std::size_t sockets() const;  ///< those of them that are sockets
   /// How many of each kind ("socket", "pipe", a file's path); empty where the system does not tell.
   std::map<std::string, std::size_t> kinds() const;
-  void note_share();            ///< it is at rest: from now on what it holds is not another program's
+  /// It is at rest: what it holds now is not another program's. The descriptors, as above.
+  std::size_t note_share();
   bool has_socket_at(int descriptor) const;
   /// From now on it gets no new one beyond so many (RLIMIT_NOFILE).
   void deny_descriptors(std::size_t beyond = 0);

@@ -120,16 +120,34 @@ struct Process::State {
   std::optional<Ended> ended{};
   std::optional<rlim_t> usual_limit{};  // of descriptors
   Process* wineserver = nullptr;        // of a Windows program: wine.h
-  std::size_t share = 0;                // of the wineserver's sockets
+  std::string program{};                // ... its name,
+  std::size_t before = 0;               // ... the wineserver's sockets when it was started,
+  std::size_t share = 0;                // ... and which of them are its own
+
+  std::size_t sockets_in_wineserver() const {
+    // It does not tell whose a socket is: what is more than the others' shares is this one's.
+    return internet_sockets(wineserver->self_->id) - (all_shares() - share);
+  }
+  void has_ended(int wait_status) {
+    ended = ended_from(wait_status);
+    if (!wineserver) return;
+    // Its sockets are closed when the wineserver has heard of its end, and done what is to do.
+    const Time until = Clock::now() + std::chrono::seconds(1);
+    while (!wineserver->asleep() && Clock::now() < until)
+      wineserver->wait(milliseconds(1));
+    // Killed in select it leaves some there for good (Wine 8): nobody's, from now on.
+    const std::size_t left = ended->signal ? sockets_in_wineserver() : 0;
+    all_shares() += left - std::exchange(share, 0);
+  }
 
   ~State() {
     if (id > 0) {
       ::kill(-id, SIGKILL);  // and what it may have started
-      if (!ended) waitpid(id, nullptr, 0);
+      int status = 0;
+      if (!ended && waitpid(id, &status, 0) == id) has_ended(status);
     }
     if (wineserver && wineserver->self_->usual_limit)
       wineserver->allow_descriptors();  // it serves the next one
-    all_shares() -= share;
     for (const int descriptor : {handle, out, log})
       if (descriptor >= 0) close(descriptor);
   }
@@ -142,7 +160,11 @@ std::string to_string(const Ended& ended) {
 }
 
 Process::Process(const Launch& launch) : self_(std::make_unique<State>()) {
-  if (needs_wine(launch.words)) self_->wineserver = &wineserver(launch.words);
+  if (needs_wine(launch.words)) {
+    self_->wineserver = &wineserver(launch.words);
+    self_->program = *std::ranges::find_if(launch.words, is_windows_program);
+    self_->before = internet_sockets(self_->wineserver->self_->id);
+  }
   Pipe out, log;
   if (launch.log == Log::kept) {
     self_->log = memfd_create("log", MFD_CLOEXEC);
@@ -184,12 +206,7 @@ std::optional<Ended> Process::wait(Duration patience) {
   const auto whole = std::chrono::ceil<milliseconds>(patience);
   if (poll(&end, 1, static_cast<int>(whole.count())) <= 0) return {};
   int status = 0;
-  if (waitpid(self_->id, &status, 0) == self_->id) self_->ended = ended_from(status);
-  // Its sockets are closed when the wineserver has heard of its end, and done what is to do.
-  const Time until = Clock::now() + std::chrono::seconds(1);
-  while (self_->wineserver && !self_->wineserver->asleep() && Clock::now() < until)
-    self_->wineserver->wait(milliseconds(1));
-  all_shares() -= std::exchange(self_->share, 0);
+  if (waitpid(self_->id, &status, 0) == self_->id) self_->has_ended(status);
   return self_->ended;
 }
 
@@ -348,9 +365,7 @@ std::size_t Process::descriptors() const {
 }
 
 std::size_t Process::sockets() const {
-  // The wineserver does not tell whose a socket is: what is more than the others' shares is this one's.
-  if (self_->wineserver)
-    return internet_sockets(self_->wineserver->self_->id) - (all_shares() - self_->share);
+  if (self_->wineserver) return self_->sockets_in_wineserver();
   const std::vector<int> all = proc::descriptors(self_->id);
   return std::ranges::count_if(all, [this](int descriptor) { return has_socket_at(descriptor); });
 }
@@ -369,11 +384,19 @@ std::map<std::string, std::size_t> Process::kinds() const {
   return kinds;
 }
 
-void Process::note_share() {
-  if (!self_->wineserver) return;
-  const std::size_t now = sockets();
-  all_shares() += now - self_->share;
-  self_->share = now;
+std::size_t Process::note_share() {
+  if (!self_->wineserver) return descriptors();
+  static std::map<std::string, std::size_t> at_rest;  // what a program holds, seen when it was the only one
+  std::size_t& usual = at_rest[self_->program];
+  if (all_shares() == self_->share) {
+    self_->share = sockets();
+    usual = std::max(usual, self_->share - std::min(self_->share, self_->before));
+    all_shares() = self_->share;
+  } else {  // the others need not be at rest: what is more than they held then is not for certain this one's
+    all_shares() += usual - self_->share;
+    self_->share = usual;
+  }
+  return proc::descriptors(self_->id).size() - internet_sockets(self_->id) + self_->share;
 }
 
 bool Process::has_socket_at(int descriptor) const {
@@ -414,6 +437,7 @@ void set_memory_limit(int process, rlim_t bytes) {
 
 void Process::deny_memory(std::size_t beyond) {
   if (sanitized()) throw NotApplicable("a sanitizer ends its program when there is no memory");
+  if (self_->wineserver) throw NotApplicable("the limit is one of Linux's: Wine itself meets it, and ends");
   set_memory_limit(self_->id, memory_of(self_->id, "VmData:") + beyond);
 }
 

@@ -426,7 +426,9 @@ std::map<std::string, std::size_t> Process::kinds() const {
   return {};
 }
 
-void Process::note_share() {}
+std::size_t Process::note_share() {
+  return descriptors();
+}
 
 bool Process::has_socket_at(int) const {
   throw NotApplicable("Windows has no descriptors");

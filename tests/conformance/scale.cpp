@@ -86,6 +86,9 @@ void hold(Scene& scene, std::size_t clients) {
              " bytes of memory, " + each(process.threads(), threads, crowd.room()) + " threads");
   crowd.server().expect_rest();
   if (crowd.room() == clients) crowd.expect_answers(peers);
+  peers.clear();
+  crowd.server()
+      .expect_holdings_returned();  // as long as it goes on: the next client waits for thousands here
 }
 
 Case held(std::string_view requirement) {

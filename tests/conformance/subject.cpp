@@ -167,7 +167,7 @@ void Server::warm_up() {
     if (now != seen || !process_->asleep()) since = Clock::now();
     seen = now;
   }
-  process_->note_share();
+  seen.descriptors = process_->note_share();
   baseline_ = seen;
   kinds_before_ = process_->kinds();
 }

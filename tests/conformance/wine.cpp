@@ -136,8 +136,12 @@ class Wine {
 
 }  // namespace
 
+bool is_windows_program(const std::string& word) {
+  return word.ends_with(".exe");
+}
+
 bool needs_wine(const std::vector<std::string>& command) {
-  return std::ranges::any_of(command, [](const std::string& word) { return word.ends_with(".exe"); });
+  return std::ranges::any_of(command, is_windows_program);
 }
 
 Process& wineserver(const std::vector<std::string>& command) {

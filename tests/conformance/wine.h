@@ -9,6 +9,7 @@
 
 namespace conformance {
 
+bool is_windows_program(const std::string& word);
 bool needs_wine(const std::vector<std::string>& command);  ///< one of its words names a Windows program
 
 /// The wineserver of all commands that need one, started for the first. Throws std::runtime_error where Wine

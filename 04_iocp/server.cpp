@@ -90,7 +90,7 @@ class Model final : public Core {
   void go_on(Seat&, std::uint32_t events);
   void work();
   void keep();
-  void accept_again();
+  bool accept_again();
 
   std::error_code arm(Seat&);
   void post_accept(Accept&);
@@ -152,6 +152,7 @@ void Model::accept_client(Accept& accept) {
   if (accepted.error) return rest(accept, accepted.error);
   post_accept(accept);  // the next one before on_open, which may take long
   if (!accepted.socket) return;
+  accept_again();
   Seat* seat = admit(std::move(accepted), Clock::now());
   if (!seat) return;
   if (!associate(*seat)) return dismiss(*seat);
@@ -272,17 +273,24 @@ void Model::keep() {
     wait ? void(told_.wait_for(lock, *wait)) : told_.wait(lock);  // sleeps here
     lock.unlock();
     const Time now = Clock::now();
-    while (const auto id = expired(now))
-      *id == listener_id ? accept_again() : post_for_sure(id->value);
+    while (const auto id = expired(now)) {
+      if (*id != listener_id)
+        post_for_sure(id->value);
+      else if (pausing_ = false; accept_again() && !pausing_.exchange(true))
+        accept_later(now);
+    }
     lock.lock();
   }
 }
 
-/// A pause is over, for all accepts that could not be posted.
-void Model::accept_again() {
-  pausing_ = false;  // first: who comes to rest from here on begins the next one
-  for (Accept& accept : accepts_)
-    if (accept.resting.exchange(false)) post_accept(accept);
+/// One that rests tries again: after each pause, and with each client that comes. So a shortage is met by one, not by
+/// all, while it lasts. True: others rest still.
+bool Model::accept_again() {
+  const auto rests = [](const Accept& accept) { return accept.resting.load(); };
+  const auto first = std::ranges::find_if(accepts_, rests);
+  if (first == accepts_.end()) return false;
+  if (first->resting.exchange(false)) post_accept(*first);
+  return std::ranges::any_of(first, accepts_.end(), rests);
 }
 
 void Model::run() {

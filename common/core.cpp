@@ -358,6 +358,10 @@ std::optional<Milliseconds> Core::until_deadline() const {
 void Core::pause_accepting(const os::Accepted& accepted, Time now) {
   log_.limited("accept", now,
                [&] { return "cannot accept: " + accepted.error.message() + "; newcomers wait"; });
+  accept_later(now);
+}
+
+void Core::accept_later(Time now) {
   if (deadlines_.push(now + accept_pause, listener_id)) earlier_deadline();
 }
 

@@ -117,12 +117,13 @@ class Core : public Server {
   /// In take(): a deadline has passed, so look at the clock. Above all events of a model's own.
   static constexpr std::uint32_t alarm_event = 1u << 31;
   static constexpr ConnectionId listener_id{0};
-  /// A connection to take with alarm_event, until there is none. listener_id: the pause of pause_accepting is over.
+  /// A connection to take with alarm_event, until there is none. listener_id: the pause of accept_later is over.
   std::optional<ConnectionId> expired(Time now) { return deadlines_.expired(now); }
   /// How long a model may sleep, rounded up; none: until something happens.
   std::optional<Milliseconds> until_deadline() const;
   /// Out of descriptors or memory. The newcomers wait in the backlog; those who are here go on being served.
   void pause_accepting(const os::Accepted&, Time now);
+  void accept_later(Time now);  ///< the same pause, without a line in the log
   /// A new deadline is earlier than any other: for a model in which not each thread sleeps until the next
   /// one.
   virtual void earlier_deadline() {}

@@ -142,6 +142,12 @@ struct Process::State {
 
   ~State() {
     if (id > 0) {
+      if (wineserver &&
+          !ended) {  // killed it may leave sockets there, which keep the wineserver busy: for the others' sake
+        ::kill(id, SIGINT);
+        pollfd end{handle, POLLIN, 0};
+        poll(&end, 1, 1000);
+      }
       ::kill(-id, SIGKILL);  // and what it may have started
       int status = 0;
       if (!ended && waitpid(id, &status, 0) == id) has_ended(status);

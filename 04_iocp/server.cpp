@@ -363,13 +363,22 @@ void Model::rest(Accept& accept, std::error_code error) {
   accept.socket.reset();
   accept.arrival.reset();
   accept.resting = true;  // from here on it is the keeper's
-  if (!pausing_.exchange(true)) pause_accepting({.error = error}, Clock::now());
+  const Time now = Clock::now();
+  tell_of_shortage(error, now);
+  if (!pausing_.exchange(true)) accept_later(now);
 }
 
 /// The client died in the backlog, or a stop cancelled the accept.
 bool nobody_came(const std::error_code& error) {
-  return error == std::errc::connection_reset || error == std::errc::not_connected ||
-         error.value() == ERROR_NETNAME_DELETED || error.value() == WSA_OPERATION_ABORTED;
+  if (error == std::errc::connection_reset) return true;
+  switch (error.value()) {
+    case WSAENOTCONN:  // Wine only: it asks for the peer's address
+    case ERROR_NETNAME_DELETED:
+    case WSA_OPERATION_ABORTED:
+      return true;
+    default:
+      return false;
+  }
 }
 
 os::Accepted Model::accepted_by(Accept& accept) {

@@ -356,9 +356,12 @@ std::optional<Milliseconds> Core::until_deadline() const {
 }
 
 void Core::pause_accepting(const os::Accepted& accepted, Time now) {
-  log_.limited("accept", now,
-               [&] { return "cannot accept: " + accepted.error.message() + "; newcomers wait"; });
+  tell_of_shortage(accepted.error, now);
   accept_later(now);
+}
+
+void Core::tell_of_shortage(const std::error_code& error, Time now) {
+  log_.limited("accept", now, [&] { return "cannot accept: " + error.message() + "; newcomers wait"; });
 }
 
 void Core::accept_later(Time now) {

@@ -123,7 +123,9 @@ class Core : public Server {
   std::optional<Milliseconds> until_deadline() const;
   /// Out of descriptors or memory. The newcomers wait in the backlog; those who are here go on being served.
   void pause_accepting(const os::Accepted&, Time now);
-  void accept_later(Time now);  ///< the same pause, without a line in the log
+  // ... in two steps, where several accepts meet the same shortage:
+  void tell_of_shortage(const std::error_code&, Time now);  ///< a line in the log, one a second
+  void accept_later(Time now);
   /// A new deadline is earlier than any other: for a model in which not each thread sleeps until the next
   /// one.
   virtual void earlier_deadline() {}

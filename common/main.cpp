@@ -69,8 +69,8 @@ void serve(const CommandLine& line, const Profile& profile, Callbacks callbacks)
 }  // namespace
 
 int main(int argc, char** argv) {
-  os::prepare_process();  // first: a socket that took the place of a closed descriptor 1 would be sent READY
   try {
+    os::prepare_process();  // first: a socket that took the place of a closed descriptor 1 would be sent READY
     const CommandLine line = parse_command_line(argc, argv, profile({}));
     const Profile this_profile = profile(line.options);
     if (line.help) {

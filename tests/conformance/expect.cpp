@@ -381,9 +381,8 @@ void need_threads_that_take_no_descriptor(const Scene& scene) {
     throw NotApplicable("under Wine a thread takes descriptors too: not they run out first, but threads");
 }
 
-std::vector<Peer> exhaust_descriptors(Scene& scene, Server& server) {
+std::vector<Peer> exhaust_descriptors(Scene& scene, Server& server, std::size_t clients) {
   server.process().deny_descriptors();
-  constexpr std::size_t clients = 8;
   std::vector<Peer> peers;
   peers.reserve(clients);
   while (peers.size() < clients)

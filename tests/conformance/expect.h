@@ -88,7 +88,7 @@ TableEntry server_end(const Server&, const Peer&);
 void need_threads_that_take_no_descriptor(const Scene&);
 
 /// From now on the server gets no new descriptor, and clients wait that need one: worth a line in its log.
-std::vector<Peer> exhaust_descriptors(Scene&, Server&);
+std::vector<Peer> exhaust_descriptors(Scene&, Server&, std::size_t clients = 8);
 
 /// No connection has been reset since the guard was made, by either side: the kernel's own count. OutRsts
 /// alone would not do: where processors are busy, segments of one connection overtake each other, and one

@@ -134,17 +134,24 @@ TEST_CASE("OBS-04 the log is rate-limited when descriptors run out") {
           Server& server = scene.start();
           need_threads_that_take_no_descriptor(scene);
           const Time begun = Clock::now();
-          std::vector<Peer> waiting = exhaust_descriptors(scene, server);
-          const auto lines = [&] { return std::ranges::count(server.process().log(), '\n'); };
-          while (lines() < 2 && Clock::now() - begun < patience())
+          // 04 has 32 sockets made beforehand, which it gives up: so many are served.
+          std::vector<Peer> waiting = exhaust_descriptors(scene, server, 128);
+          std::string log;
+          std::ptrdiff_t lines = 0;
+          const auto tells_of_more = [&] { return log.find("more like it") != log.npos; };
+          for (Time until = begun + patience(); !tells_of_more() && lines < 5 && Clock::now() < until;) {
             server.process().wait(milliseconds(5));
+            log = server.process().log();
+            const auto now = std::ranges::count(log, '\n');
+            if (now > lines) until = Clock::now() + patience();
+            lines = now;
+          }
           const Duration took = Clock::now() - begun;
+          expect(tells_of_more(), "a line that says how many were left out", log);
           server.process().allow_descriptors();
           waiting.clear();
-          const std::string log = server.process().log();
-          expect(lines() == 2, "two lines, a second apart", log);
-          expect(took >= milliseconds(990), "a second between two lines", log);
-          expect(log.find("more like it") != log.npos, "how many were left out, in the second one", log);
+          expect(lines >= 2 && took >= (lines - 1) * milliseconds(990), "a second between two lines",
+                 std::to_string(took / milliseconds(1)) + " ms: " + log);
         });
 }
 
@@ -158,6 +165,8 @@ TEST_CASE("OBS-05 lines never interleave") {
           Server& server = scene.start({.options = {"--max-connections", "20"}, .log = Log::pieces});
           if (scene.served_at_once(20) == 20) {
             std::vector<Peer> inside = scene.connect_many(20, server);
+            for (Peer& peer : inside)
+              expect_echo(peer, "in");  // two workers may take the last two the other way round
             Peer refused = scene.connect(server);
             expect_fin(refused);
             leave_in_order(inside);

@@ -81,7 +81,9 @@ class Process {
 
   /// None of its threads runs, or would if a processor were free. Windows does not tell, and says yes.
   bool asleep() const;
-  Duration cpu() const;  ///< processor time of all its threads, dead ones included
+  bool under_wine() const;
+  Duration cpu()
+      const;  ///< processor time of all its threads, dead ones included; under Wine the wineserver's too
   std::map<std::uint64_t, Duration> cpu_by_thread() const;  ///< of those that live, by their numbers
   std::uint64_t memory() const;                             ///< bytes that are its own: heap and stacks
   /// A sanitizer is built into it: what it holds and how fast it is says little.

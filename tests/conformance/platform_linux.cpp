@@ -300,6 +300,10 @@ void Process::thaw() {
   if (running()) ::kill(-self_->id, SIGCONT);
 }
 
+bool Process::under_wine() const {
+  return self_->wineserver;
+}
+
 Duration Process::cpu() const {
   clockid_t clock{};
   timespec time{};

@@ -368,6 +368,10 @@ int Process::id() const {
   return static_cast<int>(self_->id);
 }
 
+bool Process::under_wine() const {
+  return false;  // not seen from here
+}
+
 Duration Process::cpu() const {
   if (!under_wine()) {
     Times times;

@@ -73,6 +73,7 @@ std::string each(std::uint64_t now, std::uint64_t before, std::size_t count) {
 }
 
 void hold(Scene& scene, std::size_t clients) {
+  if (clients > 1000) need_threads_that_take_no_descriptor(scene);  // some 5 000 there
   Crowd crowd(scene, clients);
   Process& process = crowd.server().process();
   const std::uint64_t memory = process.memory();
@@ -123,6 +124,7 @@ TEST_CASE("SCALE-05 6 000 connections, ten times in a row on one port") {
          .catches = "a slot, a descriptor or a port that comes back too late, or not at all",
          .needs = Needs::ours},
         [](Scene& scene) {
+          need_threads_that_take_no_descriptor(scene);
           Crowd crowd(scene, 6000);
           for (int round = 0; round < 10; ++round) {
             std::vector<Peer> peers = crowd.come();

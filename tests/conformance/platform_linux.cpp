@@ -142,8 +142,8 @@ struct Process::State {
 
   ~State() {
     if (id > 0) {
-      if (wineserver &&
-          !ended) {  // killed it may leave sockets there, which keep the wineserver busy: for the others' sake
+      // For the others' sake: killed it may leave sockets there, which keep the wineserver busy.
+      if (wineserver && !ended) {
         ::kill(id, SIGINT);
         pollfd end{handle, POLLIN, 0};
         poll(&end, 1, 1000);

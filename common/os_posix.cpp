@@ -87,6 +87,13 @@ Result to_result(ssize_t count) {
   return {.error = last_error()};
 }
 
+Result receive_with(Handle socket, std::span<std::byte> into, int flags) {
+  for (;;) {
+    const ssize_t count = ::recv(socket, into.data(), into.size(), flags);
+    if (count >= 0 || errno != EINTR) return to_result(count);
+  }
+}
+
 Result send_with(Handle socket, Bytes bytes, int flags) {
   for (;;) {
     const ssize_t count = ::send(socket, bytes.data(), bytes.size(), flags | MSG_NOSIGNAL);
@@ -176,10 +183,11 @@ void Listener::stop() {
 }
 
 Result receive(Handle socket, std::span<std::byte> into) {
-  for (;;) {
-    const ssize_t count = ::recv(socket, into.data(), into.size(), 0);
-    if (count >= 0 || errno != EINTR) return to_result(count);
-  }
+  return receive_with(socket, into, 0);
+}
+Result wait_for_bytes(Handle socket) {
+  std::byte first{};
+  return receive_with(socket, {&first, 1}, MSG_PEEK);
 }
 
 Result send(Handle socket, Bytes bytes) {

@@ -252,6 +252,11 @@ Result finish(Handle socket, OVERLAPPED& operation) {
   return {.bytes = bytes};
 }
 
+Result wait_for_bytes(Handle socket) {
+  char first = 0;
+  return to_result(::recv(socket, &first, 1, MSG_PEEK));
+}
+
 Result receive(Handle socket, std::span<std::byte> into) {
   const int size = static_cast<int>(std::min(into.size(), most_at_once));
   const Result result = to_result(::recv(socket, reinterpret_cast<char*>(into.data()), size, 0));

@@ -447,5 +447,29 @@ TEST_CASE("FAULT-10 each seventh request for memory fails") {
         });
 }
 
+TEST_CASE("FAULT-11 asked to stop just when recv has taken bytes") {
+  judge({.requirement = "all that the server had read when it was asked to stop is answered, then FIN",
+         .source = "contract, point 10",
+         .catches = "bytes in the hands of a thread that has yet to wait for its turn: the stop has it first",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          const Faults faults({"recv:late@1-2"});  // the bytes are looked at first, or taken at once
+          Server& server = faults.start(scene);
+          Peer peer = scene.connect(server);
+          peer.send("taken");
+          const Time until = Clock::now() + patience();
+          while (peer.socket().unacknowledged() > 0 || server_end(server, peer).unread > 0) {
+            expect(Clock::now() < until, "a server that reads", "bytes that lie there");
+            server.process().wait(milliseconds(1));
+          }
+          server.process().stop();
+          const std::string reply = expect_rest_and_fin(peer);
+          expect(reply == "taken", "an answer to what it had taken", "'" + reply + "'");
+          peer.close();
+          expect_exit_in_order(server.process(), patience());
+          faults.expect_all_followed();
+        });
+}
+
 }  // namespace
 }  // namespace conformance

@@ -4,7 +4,8 @@
 //   LD_PRELOAD=libfaults.so FAULTS=accept4:EMFILE@3-9,recv:EINTR@2/3,send:short@1/2 build/linux/bin/05_epoll
 //
 // A rule is CALL:WHAT@WHEN. WHAT is the name of an error (errno(3)), which the call then answers without having been
-// made, or `short`: send is asked for half of its bytes, recv for a hundredth. WHEN is N, the N-th call; N-M, those from
+// made; or `short`: send is asked for half of its bytes, recv for a hundredth; or `late`: recv takes what is there, and
+// returns with it 300 ms later. WHEN is N, the N-th call; N-M, those from
 // N to M; N/K and N-M/K, the N-th and each K-th after it. Calls are counted over all threads; of two rules that are due
 // the first is followed. EAGAIN is for calls that must not sleep, and only those are counted for it; of epoll_ctl only
 // EPOLL_CTL_ADD, which alone can run out of something; of malloc the calls from the first wait for a client on.
@@ -41,7 +42,8 @@ constexpr std::array<std::string_view, 14> calls{
 
 struct Rule {
   std::string_view text{}, call{};
-  int error = 0;  // 0: short
+  int error = 0;  // 0: short or late
+  bool late = false;
   unsigned first = 0, last = 0, step = 1;
   std::atomic<unsigned> counted = 0;
   std::atomic<bool> followed = false;
@@ -74,7 +76,9 @@ bool read(Rule& rule, std::string_view text) {
   rule.call = text.substr(0, colon);
   const std::string_view what = text.substr(colon + 1, at - colon - 1);
   rule.error = number_of(what);
-  if (rule.error == 0 && (what != "short" || (rule.call != "recv" && rule.call != "send"))) return false;
+  rule.late = what == "late" && rule.call == "recv";
+  const bool shorter = what == "short" && (rule.call == "recv" || rule.call == "send");
+  if (rule.error == 0 && !rule.late && !shorter) return false;
   text.remove_prefix(at + 1);
   if (!take(text, rule.first)) return false;
   rule.last = rule.first;
@@ -117,7 +121,7 @@ void note(Rule& rule) {
   close(file);
 }
 
-enum class Fault { none, error, shorter };
+enum class Fault { none, error, shorter, late };
 
 /// Counts a call, and sets errno if it is to fail.
 Fault fault_of(std::string_view call, bool may_sleep = false) {
@@ -131,6 +135,7 @@ Fault fault_of(std::string_view call, bool may_sleep = false) {
   if (!due) return Fault::none;
   note(*due);
   errno = due->error;
+  if (due->late) return Fault::late;
   return due->error ? Fault::error : Fault::shorter;
 }
 
@@ -164,7 +169,9 @@ ssize_t recv(int socket, void* into, std::size_t size, int flags) {
   const Fault fault = fault_of("recv", may_sleep(socket, flags));
   if (fault == Fault::error) return -1;
   if (fault == Fault::shorter) size -= size / 100 * 99;
-  return real<decltype(recv)>("recv")(socket, into, size, flags);
+  const ssize_t count = real<decltype(recv)>("recv")(socket, into, size, flags);
+  if (fault == Fault::late && count > 0) usleep(300'000);  // errno is of interest only with -1
+  return count;
 }
 
 ssize_t send(int socket, const void* from, std::size_t size, int flags) {

@@ -114,12 +114,6 @@ TEST_CASE("CLOSE-05 a client closes with bytes unread: freed within a second") {
         });
 }
 
-std::size_t close_waits(const Server& server) {
-  return std::ranges::count_if(socket_table(), [&](const TableEntry& entry) {
-    return entry.local_port == server.target().port && entry.state == TableEntry::State::close_wait;
-  });
-}
-
 TEST_CASE("CLOSE-06 no CLOSE_WAIT is left") {
   judge({.requirement = "the server closes what its peer has closed",
          .source = "RFC 9293, 3.3.2 (CLOSE-WAIT waits for the local user)",
@@ -131,11 +125,7 @@ TEST_CASE("CLOSE-06 no CLOSE_WAIT is left") {
             if (client % 2 == 0) expect_echo(peer, "bye");
             peer.close();
           }
-          const Time until = Clock::now() + patience();
-          while (close_waits(scene.server()) > 0 && Clock::now() < until)
-            scene.server().process().wait(milliseconds(2));
-          const std::size_t left = close_waits(scene.server());
-          expect(left == 0, "no socket of the server's in CLOSE_WAIT", std::to_string(left));
+          scene.server().expect_closed_what_was_left();
         });
 }
 

@@ -1,6 +1,7 @@
 #include "tests/conformance/subject.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <stdexcept>
 #include <utility>
@@ -191,22 +192,50 @@ std::string Server::more_than_before() const {
   return text;
 }
 
+namespace {
+
+/// False: it is not done, and for all our patience there has not been less left than before. Thousands take their
+/// time, but move.
+bool comes_to_an_end(Process& process, Duration look_every, const std::function<bool()>& done,
+                     const std::function<std::size_t()>& left) {
+  std::size_t least = std::numeric_limits<std::size_t>::max();
+  for (Time until{}; !done();) {
+    if (const std::size_t now = left(); now < least)
+      least = now, until = Clock::now() + patience();
+    else if (Clock::now() >= until)
+      return false;
+    process.wait(look_every);  // nothing tells us when a descriptor is closed
+  }
+  return true;
+}
+
+}  // namespace
+
 void Server::expect_holdings_returned() {
   if (!baseline_) return;
-  std::size_t least = std::numeric_limits<std::size_t>::max();
-  for (Time until{}; !returned_to_baseline();) {
-    const Holdings now = holdings();
-    if (now.descriptors + now.threads < least) {  // thousands take their time, but move
-      least = now.descriptors + now.threads;
-      until = Clock::now() + patience();
-    } else if (Clock::now() >= until) {
-      throw Failed("what the server held before the case: " + std::to_string(baseline_->descriptors) +
-                       " descriptors, " + std::to_string(baseline_->threads) + " threads",
-                   std::to_string(now.descriptors) + " descriptors, " + std::to_string(now.threads) +
-                       " threads" + more_than_before());
-    }
-    process_->wait(milliseconds(2));  // nothing tells us when a descriptor is closed
-  }
+  const auto left = [this] { return holdings().descriptors + holdings().threads; };
+  if (comes_to_an_end(
+          *process_, milliseconds(2), [this] { return returned_to_baseline(); }, left))
+    return;
+  const Holdings now = holdings();
+  throw Failed("what the server held before the case: " + std::to_string(baseline_->descriptors) +
+                   " descriptors, " + std::to_string(baseline_->threads) + " threads",
+               std::to_string(now.descriptors) + " descriptors, " + std::to_string(now.threads) + " threads" +
+                   more_than_before());
+}
+
+std::size_t Server::close_waits() const {
+  return std::ranges::count_if(socket_table(), [this](const TableEntry& entry) {
+    return entry.local_port == target_.port && entry.state == TableEntry::State::close_wait;
+  });
+}
+
+void Server::expect_closed_what_was_left() {
+  std::size_t left = 0;
+  const auto done = [&] { return (left = close_waits()) == 0; };
+  const bool came = comes_to_an_end(process(), milliseconds(50), done, [&] { return left; });  // a long table
+  expect(came, "an end of each connection whose client has gone",
+         "none of " + std::to_string(left) + " in CLOSE_WAIT ends");
 }
 
 /// A moment's work after the last client is none of our business; a server that spins never has a quiet

@@ -74,9 +74,11 @@ class Server {
 
   /// Alive, serving, at rest, with nothing left of its clients; throws Failed.
   void expect_unharmed();
-  void
-  expect_holdings_returned();  ///< descriptors and threads are what they were before its clients; throws Failed
-  void expect_rest();          ///< it uses no processor time; throws Failed
+  /// Descriptors and threads are what they were before its clients; it may take as long as it goes on; throws Failed.
+  void expect_holdings_returned();
+  /// None of its connections is left whose client has gone, in its backlog neither; likewise.
+  void expect_closed_what_was_left();
+  void expect_rest();  ///< it uses no processor time; throws Failed
   void expect_no_sanitizer_report() const;
   std::string last_words();  ///< whether it runs, and the last lines of its log
 
@@ -88,6 +90,7 @@ class Server {
   };
   Holdings holdings() const { return {process_->descriptors(), process_->threads()}; }
   bool returned_to_baseline() const;
+  std::size_t close_waits() const;
   std::string more_than_before() const;
 
   Target target_;

@@ -341,7 +341,7 @@ void Model::post_accept(Accept& accept) {
         return true;
       accept.pending = false;
       error = os::last_error();
-    } while (error == std::errc::connection_reset);  // of one that died in the backlog: the next
+    } while (os::died_in_backlog(error));
     return false;
   };
   accept.arrival.emplace(*this);
@@ -370,15 +370,7 @@ void Model::rest(Accept& accept, std::error_code error) {
 
 /// The client died in the backlog, or a stop cancelled the accept.
 bool nobody_came(const std::error_code& error) {
-  if (error == std::errc::connection_reset) return true;
-  switch (error.value()) {
-    case WSAENOTCONN:  // Wine only: it asks for the peer's address
-    case ERROR_NETNAME_DELETED:
-    case WSA_OPERATION_ABORTED:
-      return true;
-    default:
-      return false;
-  }
+  return os::died_in_backlog(error) || error == std::errc::operation_canceled;
 }
 
 os::Accepted Model::accepted_by(Accept& accept) {

@@ -139,6 +139,8 @@ bool unread(Handle socket);  ///< input lies there that nobody has read
 Descriptor make_socket(int family, int type);  ///< overlapped, not inherited. Throws std::system_error
 /// What accept() does for a new socket, if AcceptEx has made it. False: last_error() says why.
 bool prepare_accepted(Handle socket, Mode mode);
+/// Why an accept failed: its client died in the backlog. Of no concern to the next one.
+bool died_in_backlog(const std::error_code&);
 /// What an operation that is done came to.
 Result finish(Handle socket, _OVERLAPPED& operation);
 std::error_code last_error();  ///< of Winsock; as std::errc where it has a word for it

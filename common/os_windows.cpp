@@ -24,7 +24,10 @@ std::error_code to_error(int code) {
     case WSAECONNRESET:
     case WSAECONNABORTED:  // the system gave the connection up; here the same as a reset
     case WSAENETRESET:
+    case ERROR_NETNAME_DELETED:  // the same, of an operation that ended later
       return std::make_error_code(std::errc::connection_reset);
+    case WSAENOTCONN:
+      return std::make_error_code(std::errc::not_connected);
     case WSAESHUTDOWN:
       return std::make_error_code(std::errc::broken_pipe);
     case WSAEADDRINUSE:
@@ -201,11 +204,8 @@ Accepted Listener::accept() {
       case WSAEWOULDBLOCK:
       case WSA_OPERATION_ABORTED:  // stop()
         return {};
-      case WSAECONNRESET:  // it died in the backlog
-      case WSAENOTCONN:    // Wine only: the same, found when it asks for the peer's address
-        continue;
       default:
-        return {.error = to_error(error)};  // WSAEMFILE, WSAENOBUFS
+        if (!died_in_backlog(to_error(error))) return {.error = to_error(error)};  // WSAEMFILE, WSAENOBUFS
     }
   }
   return {};
@@ -244,6 +244,11 @@ bool prepare_accepted(Handle socket, Mode mode) {
   return set_mode(socket, mode) &&
          ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, reinterpret_cast<const char*>(&on), sizeof on) == 0 &&
          ::SetHandleInformation(reinterpret_cast<HANDLE>(socket), HANDLE_FLAG_INHERIT, 0) != 0;
+}
+
+bool died_in_backlog(const std::error_code& error) {
+  return error == std::errc::connection_reset ||
+         error == std::errc::not_connected;  // Wine only: found when it asks for the peer's address
 }
 
 Result finish(Handle socket, OVERLAPPED& operation) {

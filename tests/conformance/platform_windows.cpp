@@ -369,7 +369,7 @@ int Process::id() const {
 }
 
 bool Process::under_wine() const {
-  return false;  // not seen from here
+  return conformance::under_wine();
 }
 
 Duration Process::cpu() const {

@@ -122,8 +122,7 @@ Result send(Handle socket, Bytes bytes);      ///< sleeps if the socket is block
 Result send_now(Handle socket, Bytes bytes);  ///< never sleeps, whatever the socket's mode
 
 void finish_sending(Handle socket);  ///< FIN, behind what was sent
-void wake_receiver(
-    Handle socket);  ///< for good: a thread asleep in receive() or wait_for_bytes() returns; sends nothing
+void wake_receiver(Handle socket);   ///< for good: a thread that sleeps for bytes returns; sends nothing
 void wake_sender(Handle socket);     ///< for good: a thread asleep in send() returns
 void reset_on_close(Handle socket);  ///< the next close sends RST and drops what is unsent (SO_LINGER 0)
 /// Bytes that the peer has acknowledged since the connection began: only grows (TCP_INFO, tcp(7)). Windows does not

@@ -10,5 +10,9 @@ if [ ! -e "$WINEPREFIX/system.reg" ]; then # written when the prefix is whole
 fi
 # Wine needs a page at a fixed address, and one start in a thousand finds something else there: without a word, and with
 # exit 1. Where it is allowed, addresses are not random.
-setarch -R true 2>/dev/null && exec setarch -R wine "$@"
-exec wine "$@"
+fixed=
+setarch -R true 2>/dev/null && fixed='setarch -R'
+# Its server stays for ten seconds when the last program has gone. Debian's goes at once, and takes along a program that
+# starts just then ("recvmsg: Connection reset by peer"). What starts with a server must not hold this program's output.
+(wineserver -p10 && $fixed wine wineboot) </dev/null >/dev/null 2>&1 # not where one runs: status 2
+exec $fixed wine "$@"

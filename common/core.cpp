@@ -237,7 +237,6 @@ Seat* Core::take(ConnectionId id, std::uint32_t& events) {
 }
 
 void Core::apply(Seat& seat, Mail& mail) {
-  if (mail.turned_away) seat.ledger.turned_away();
   for (const Wish& wish : mail.wishes)
     switch (wish.kind) {
       case Wish::Kind::send:
@@ -257,6 +256,7 @@ void Core::apply(Seat& seat, Mail& mail) {
         cut(seat);
         break;
     }
+  if (mail.turned_away) seat.ledger.turned_away();  // behind the sends that there was room for
 }
 
 /// The end of a stop's patience.

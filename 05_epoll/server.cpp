@@ -6,15 +6,33 @@
 //   worker N ──┘                  └── bell (eventfd)            --queue per-worker: one instance each
 //
 // A thread sleeps in one place: epoll_wait, in work().
+#include "common/server.h"
+
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <ctime>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <system_error>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "common/bells.h"
+#include "common/connection.h"
 #include "common/core.h"
+#include "common/os.h"
+#include "common/slots.h"
 
 namespace ladder {
 namespace {

@@ -7,17 +7,24 @@
 // From open or take until release or retire the calling thread holds the connection's turn (mailbox.h).
 #pragma once
 
+#include <any>
+#include <array>
 #include <atomic>
 #include <condition_variable>
+#include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <new>
-#include <vector>
+#include <optional>
+#include <string_view>
+#include <system_error>
 
 #include "common/connection.h"
 #include "common/deadlines.h"
 #include "common/log.h"
 #include "common/mailbox.h"
 #include "common/os.h"
+#include "common/server.h"
 #include "common/slots.h"
 
 namespace ladder {

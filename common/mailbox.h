@@ -15,14 +15,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
-
-#include "common/server.h"
 
 namespace ladder {
 

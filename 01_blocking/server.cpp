@@ -6,13 +6,26 @@
 //
 // Threads sleep in accept (accept_client), recv (receive), send (write_rest), for their turn or for leave to
 // read on (take_turn, serve_client), and the keeper for something to do (keep).
+#include "common/server.h"
+
 #include <array>
 #include <atomic>
 #include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
+#include <utility>
+#include <vector>
 
+#include "common/connection.h"
 #include "common/core.h"
 #include "common/crew.h"
+#include "common/os.h"
 
 namespace ladder {
 namespace {

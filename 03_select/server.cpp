@@ -5,11 +5,22 @@
 //     select     └── bell (eventfd)              and no descriptor in them may reach FD_SETSIZE
 //
 // The thread sleeps in one place: select, in work().
+#include "common/server.h"
+
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 #include "common/bells.h"
+#include "common/connection.h"
 #include "common/core.h"
+#include "common/os.h"
 #include "common/os_select.h"
 
 namespace ladder {

@@ -13,7 +13,6 @@
 #include <cstdlib>
 #include <iostream>
 #include <optional>
-#include <string>
 #include <string_view>
 
 namespace {

@@ -7,6 +7,8 @@
 //                                                  └── packets of our own: PostQueuedCompletionStatus
 //
 // A worker sleeps in one place: GetQueuedCompletionStatusEx, in work(). One more thread keeps the time, in keep().
+#include "common/server.h"
+
 #include <winsock2.h>
 #include <ws2tcpip.h>
 //
@@ -14,11 +16,27 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cassert>
 #include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <string>
+#include <system_error>
 #include <thread>
+#include <utility>
+#include <vector>
 
+#include "common/connection.h"
 #include "common/core.h"
+#include "common/os.h"
+#include "common/slots.h"
 
 namespace ladder {
 namespace {

@@ -9,6 +9,8 @@
 // (mailbox.h) does what one-shot would: of two workers with an event of one connection the second leaves it to the first.
 //
 // A thread sleeps in one place: epoll_wait, in work().
+#include "common/server.h"
+
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 
@@ -31,7 +33,10 @@
 #include <vector>
 
 #include "common/bells.h"
+#include "common/connection.h"
 #include "common/core.h"
+#include "common/os.h"
+#include "common/slots.h"
 
 namespace ladder {
 namespace {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/os.h"
+#include "common/server.h"
 
 namespace ladder {
 

@@ -1,6 +1,14 @@
 #include "common/connection.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "common/server.h"
 
 namespace ladder {
 

@@ -13,8 +13,10 @@
 // contract.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <system_error>
 #include <vector>
 
 #include "common/server.h"

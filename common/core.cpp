@@ -1,11 +1,26 @@
 #include "common/core.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <exception>
+#include <mutex>
+#include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
+
+#include "common/connection.h"
+#include "common/mailbox.h"
+#include "common/os.h"
+#include "common/server.h"
+#include "common/slots.h"
 
 namespace ladder {
 

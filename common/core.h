@@ -7,10 +7,17 @@
 // From open or take until release or retire the calling thread holds the connection's turn (mailbox.h).
 #pragma once
 
+#include <any>
+#include <array>
 #include <atomic>
 #include <condition_variable>
+#include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <new>
+#include <optional>
+#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -19,6 +26,7 @@
 #include "common/log.h"
 #include "common/mailbox.h"
 #include "common/os.h"
+#include "common/server.h"
 #include "common/slots.h"
 
 namespace ladder {

@@ -1,5 +1,8 @@
 #include "common/log.h"
 
+#include <functional>
+#include <mutex>
+#include <string_view>
 #include <utility>
 
 #include "common/os.h"

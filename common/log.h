@@ -1,6 +1,7 @@
 // A server's log: whole lines, a few kinds of them, never a flood.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>

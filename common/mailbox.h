@@ -15,6 +15,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -24,7 +25,6 @@
 
 #include "common/server.h"
 #include "common/slots.h"
-
 namespace ladder {
 
 struct Wish {

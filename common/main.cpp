@@ -1,14 +1,19 @@
 // A server's main, the same for every rung: which model serves was decided by the library it is linked with.
 #include <cstdlib>
+#include <exception>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "common/arguments.h"
 #include "common/options.h"
 #include "common/os.h"
+#include "common/server.h"
 #include "common/services/services.h"
 
 namespace {

@@ -1,10 +1,17 @@
 #include "common/options.h"
 
+#include <cstddef>
+#include <cstdint>
 #include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/arguments.h"
 #include "common/os.h"
+#include "common/server.h"
 
 namespace ladder {
 namespace {

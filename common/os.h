@@ -6,11 +6,10 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
-#include <functional>
-#include <mutex>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -19,6 +18,10 @@
 #include "common/server.h"
 
 #ifdef _WIN32
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+
 struct sockaddr;
 struct _OVERLAPPED;
 #endif

@@ -1,14 +1,16 @@
 // select and its sets, for 03: the same names on both systems.
 #pragma once
 
+#include <cstddef>
+
+#include "common/server.h"
 #ifdef _WIN32
 #define FD_SETSIZE 1024  // the sockets that a set holds: 64, unless this stands before the header
-#include <winsock2.h>
+#include <winsock2.h>    // IWYU pragma: export
 #else
-#include <sys/select.h>
+#include <sys/select.h>  // IWYU pragma: export
+#include <sys/time.h>    // IWYU pragma: export
 #endif
-
-#include "common/os.h"
 
 namespace ladder::os {
 

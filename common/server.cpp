@@ -1,5 +1,10 @@
 #include "common/server.h"
 
+#include <array>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
 namespace ladder {
 
 std::string to_string(const Endpoint& endpoint) {

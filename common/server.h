@@ -17,7 +17,7 @@
 #include <any>
 #include <array>
 #include <chrono>
-#include <compare>
+#include <compare>  // IWYU pragma: keep (what = default of <=> returns)
 #include <cstddef>
 #include <cstdint>
 #include <functional>

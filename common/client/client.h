@@ -1,13 +1,14 @@
 // What the three commands are asked and what they share: the options, the list of failures, the progress bar.
 #pragma once
 
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <limits>
 #include <map>
 #include <string>
-#include <string_view>
+#include <utility>
 
 #include "common/client/net.h"
 

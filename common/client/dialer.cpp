@@ -1,5 +1,10 @@
 // Which source address a connection gets: net.h says why.
 
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <system_error>
+
 #include "common/client/net.h"
 
 namespace ladder::client {

@@ -7,6 +7,11 @@
 // minute of TIME_WAIT for each of our ports; the dialer has several source addresses, so that run after run
 // finds free ones.
 
+#include <cstddef>
+#include <cstdio>
+
+#include "common/client/client.h"
+#include "common/client/net.h"
 #include "common/client/swarm.h"
 
 namespace ladder::client {

@@ -6,8 +6,18 @@
 // One thread: the client shares its machine with the server. No allocation and one clock reading a message.
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "common/client/client.h"
 #include "common/client/histogram.h"
+#include "common/client/net.h"
+#include "common/client/stream.h"
 #include "common/client/swarm.h"
 
 namespace ladder::client {

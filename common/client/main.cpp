@@ -2,11 +2,20 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
 
 #include "common/arguments.h"
 #include "common/client/client.h"
+#include "common/client/net.h"
 
 namespace {
 

@@ -1,8 +1,15 @@
 #include "common/client/stream.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <random>
+#include <span>
+#include <string>
+
+#include "common/client/net.h"
 
 namespace ladder::client {
 namespace {

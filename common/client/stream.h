@@ -3,6 +3,9 @@
 // another connection is seen where it arrives, and nothing of what was sent has to be kept.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string>
 
 #include "common/client/net.h"

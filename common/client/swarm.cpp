@@ -1,6 +1,16 @@
 #include "common/client/swarm.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <system_error>
+
+#include "common/client/client.h"
+#include "common/client/net.h"
+#include "common/client/stream.h"
 
 namespace ladder::client {
 namespace {

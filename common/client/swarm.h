@@ -3,10 +3,14 @@
 // the others.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "common/client/client.h"
+#include "common/client/net.h"
 #include "common/client/stream.h"
 
 namespace ladder::client {

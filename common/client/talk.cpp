@@ -3,11 +3,19 @@
 // direction only.
 
 #include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
 #include <future>
 #include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "common/client/client.h"
+#include "common/client/net.h"
 
 namespace ladder::client {
 namespace {

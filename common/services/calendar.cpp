@@ -1,6 +1,7 @@
 #include "common/services/calendar.h"
 
 #include <array>
+#include <chrono>
 
 namespace ladder::services {
 

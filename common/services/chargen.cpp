@@ -4,6 +4,11 @@
 // `congested`, and goes on when the queue has drained. Between the two its whole state is the number of the
 // next line. A client that has had enough says so by a FIN, which on_end's default answers with close(), or
 // by a reset.
+#include <any>
+#include <cstddef>
+#include <string>
+
+#include "common/server.h"
 #include "common/services/services.h"
 
 namespace ladder::services {

@@ -8,12 +8,18 @@
 // Order: callbacks of one talker never overlap and each send is queued when it returns, so every member gets
 // a talker's lines in the order they were said. Two talkers' lines may meet in a different order at each
 // member.
-#include <algorithm>
+#include <any>
+#include <cstddef>
 #include <memory>
 #include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
+#include "common/server.h"
 #include "common/services/services.h"
 
 namespace ladder::services {

@@ -3,6 +3,10 @@
 // close() right after send() is enough: the line goes out before the FIN. It arrives even if the client has
 // sent something that nobody reads, since close() reads it away; a bare close(2) would answer it with a
 // reset, which can destroy the line on its way (SVC-10).
+#include <chrono>
+#include <string>
+
+#include "common/server.h"
 #include "common/services/calendar.h"
 #include "common/services/services.h"
 

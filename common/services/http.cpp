@@ -7,8 +7,13 @@
 // A header must be whole within a time from its first byte, a total: a byte now and then prolongs nothing
 // (ABUSE-04). A reply that ends the connection goes through close(), which reads on, so that it arrives even
 // if the client is still sending.
+#include <any>
+#include <chrono>
+#include <string>
+#include <string_view>
 #include <utility>
 
+#include "common/server.h"
 #include "common/services/calendar.h"
 #include "common/services/http_parser.h"
 #include "common/services/services.h"

@@ -1,8 +1,12 @@
 #include "common/services/services.h"
 
 #include <array>
+#include <span>
+#include <string>
+#include <string_view>
 
 #include "common/arguments.h"
+#include "common/server.h"
 
 namespace ladder {
 namespace {

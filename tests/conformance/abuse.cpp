@@ -3,11 +3,19 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/conformance/expect.h"
+#include "tests/conformance/peer.h"
+#include "tests/conformance/platform.h"
 #include "tests/conformance/scene.h"
+#include "tests/conformance/sockets.h"
+#include "tests/conformance/subject.h"
 #include "tests/conformance/suite.h"
 
 namespace conformance {

@@ -2,11 +2,18 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "tests/conformance/expect.h"
+#include "tests/conformance/peer.h"
+#include "tests/conformance/platform.h"
 #include "tests/conformance/scene.h"
 #include "tests/conformance/suite.h"
 

@@ -2,11 +2,25 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <iomanip>
+#include <ios>
+#include <ratio>
+#include <span>
 #include <sstream>
+#include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "tests/conformance/peer.h"
+#include "tests/conformance/platform.h"
+#include "tests/conformance/sockets.h"
+#include "tests/conformance/subject.h"
 #include "tests/conformance/suite.h"
 
 namespace conformance {

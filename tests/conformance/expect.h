@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "tests/conformance/peer.h"
+#include "tests/conformance/platform.h"
 #include "tests/conformance/scene.h"
+#include "tests/conformance/sockets.h"
 #include "tests/conformance/subject.h"
 #include "tests/conformance/suite.h"
 

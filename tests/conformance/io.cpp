@@ -1,13 +1,18 @@
 // IO: every byte, once, in order, however the stream is cut.
 #include <doctest/doctest.h>
 
-#include <algorithm>
-#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <random>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/conformance/expect.h"
+#include "tests/conformance/peer.h"
+#include "tests/conformance/platform.h"
 #include "tests/conformance/scene.h"
 #include "tests/conformance/suite.h"
 

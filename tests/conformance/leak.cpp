@@ -2,12 +2,17 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "tests/conformance/expect.h"
+#include "tests/conformance/peer.h"
 #include "tests/conformance/scene.h"
+#include "tests/conformance/subject.h"
 #include "tests/conformance/suite.h"
 
 namespace conformance {

@@ -6,6 +6,9 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstddef>
+#include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <iostream>
 #include <span>

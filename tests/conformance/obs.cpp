@@ -2,13 +2,19 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tests/conformance/expect.h"
+#include "tests/conformance/peer.h"
+#include "tests/conformance/platform.h"
 #include "tests/conformance/scene.h"
+#include "tests/conformance/subject.h"
 #include "tests/conformance/suite.h"
 
 namespace conformance {

@@ -2,10 +2,20 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
+#include <vector>
 
+#include "tests/conformance/platform.h"
+#include "tests/conformance/sockets.h"
 #include "tests/conformance/suite.h"
 
 namespace conformance {

@@ -1,6 +1,7 @@
 // What came of a run, and its four faces: the table of one subject, the grid of several, a page, JUnit's XML.
 #pragma once
 
+#include <cstddef>
 #include <ostream>
 #include <span>
 #include <string>

@@ -1,8 +1,13 @@
 // One page that needs nothing else: the grid, and behind each cell the case, the verdict and the wire log.
 // It is well-formed XML, too.
 #include <array>
+#include <cstddef>
 #include <iomanip>
-#include <sstream>
+#include <ios>
+#include <ostream>
+#include <span>
+#include <string>
+#include <string_view>
 
 #include "tests/conformance/report.h"
 

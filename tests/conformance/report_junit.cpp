@@ -1,7 +1,12 @@
 // The form that build servers read. Every case appears: what was neither passed nor failed as skipped, with
 // its verdict and reason.
+#include <cstddef>
 #include <iomanip>
+#include <ios>
+#include <ostream>
+#include <span>
 #include <sstream>
+#include <string>
 
 #include "tests/conformance/report.h"
 

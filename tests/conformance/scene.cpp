@@ -1,6 +1,15 @@
 #include "tests/conformance/scene.h"
 
+#include <cstddef>
+#include <cstdint>
+#include <string>
 #include <utility>
+#include <vector>
+
+#include "tests/conformance/platform.h"
+#include "tests/conformance/sockets.h"
+#include "tests/conformance/subject.h"
+#include "tests/conformance/suite.h"
 
 namespace conformance {
 

@@ -2,13 +2,16 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tests/conformance/peer.h"
+#include "tests/conformance/sockets.h"
 #include "tests/conformance/subject.h"
 #include "tests/conformance/suite.h"
 

@@ -8,11 +8,17 @@
 // clang-format on
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
 #include <stdexcept>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "tests/conformance/platform.h"
 #include "tests/conformance/sockets.h"
 #include "tests/conformance/suite.h"
 

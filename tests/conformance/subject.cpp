@@ -1,12 +1,25 @@
 #include "tests/conformance/subject.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
 #include <functional>
+#include <iterator>
 #include <limits>
+#include <memory>
+#include <optional>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "tests/conformance/expect.h"
+#include "tests/conformance/peer.h"
+#include "tests/conformance/platform.h"
+#include "tests/conformance/sockets.h"
 #include "tests/conformance/suite.h"
 
 namespace conformance {

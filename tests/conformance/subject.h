@@ -1,6 +1,7 @@
 // The server under test: how to start it, what it says of itself, and what must hold of it after every case.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <optional>
@@ -8,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "tests/conformance/peer.h"
 #include "tests/conformance/platform.h"
+#include "tests/conformance/sockets.h"
 
 namespace conformance {
 

@@ -2,11 +2,22 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <functional>
 #include <iostream>
+#include <map>
+#include <memory>
 #include <set>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "tests/conformance/expect.h"
+#include "tests/conformance/platform.h"
+#include "tests/conformance/report.h"
 #include "tests/conformance/scene.h"
 #include "tests/conformance/subject.h"
 

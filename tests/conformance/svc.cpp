@@ -3,12 +3,18 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tests/conformance/expect.h"
+#include "tests/conformance/peer.h"
+#include "tests/conformance/platform.h"
 #include "tests/conformance/scene.h"
 #include "tests/conformance/suite.h"
 

@@ -1,6 +1,9 @@
 #include "tests/conformance/wine.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -8,8 +11,11 @@
 #include <set>
 #include <sstream>
 #include <stdexcept>
+#include <string>
 #include <system_error>
+#include <vector>
 
+#include "tests/conformance/platform.h"
 #include "tests/conformance/proc.h"
 
 namespace conformance {

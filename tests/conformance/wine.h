@@ -2,6 +2,7 @@
 // accepted by the wineserver. The suite has one of its own, which has seen no other network than this one.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 

@@ -1,7 +1,23 @@
 // The contract, points 1 to 5: callbacks, ids and sends. Linked with each chapter's library; docs/contract.md
 // has the points in words. streams_test.cpp holds 6 to 9, stop_test.cpp the rest.
+#include <any>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
 #include <set>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <vector>
 
+#include "common/os.h"
+#include "common/server.h"
 #include "tests/contract/harness.h"
 
 using namespace ladder;

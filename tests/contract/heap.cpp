@@ -1,10 +1,14 @@
 // The global operator new, counted: how much of the heap is in use, and a heap that refuses. In a file of its own, so that no compiler
 // sees through it where it is called.
+#include <atomic>
 #include <cassert>
 #include <cstdlib>
+#include <limits>
 #include <new>
+#include <thread>
 
 #include "tests/contract/harness.h"
+#include "tests/contract/platform.h"
 
 namespace {
 std::atomic<long> in_use = 0;

@@ -1,5 +1,8 @@
 // Runs the cases: contract_05_epoll [--queue=per-worker] [doctest's own switches]
 #define DOCTEST_CONFIG_IMPLEMENT
+#include <string_view>
+
+#include "common/server.h"
 #include "tests/contract/harness.h"
 
 int main(int argc, char** argv) {

@@ -1,8 +1,18 @@
 // The contract, point 13, by a heap that refuses. It is refused to the server's threads, not to the case's own.
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
 #include <limits>
+#include <new>
 #include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
 
+#include "common/server.h"
 #include "tests/contract/harness.h"
+#include "tests/contract/platform.h"
 
 using namespace ladder;
 using namespace ladder::contract;

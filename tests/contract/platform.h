@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 
 #include "common/os.h"
+#include "common/server.h"
 
 namespace ladder::contract {
 
@@ -32,7 +32,7 @@ class NoMoreDescriptors {
   NoMoreDescriptors& operator=(const NoMoreDescriptors&) = delete;
 
  private:
-  std::size_t before_ = 0;
+  [[maybe_unused]] std::size_t before_ = 0;
 };
 
 /// A descriptor that does nothing but take a place.

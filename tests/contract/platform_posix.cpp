@@ -5,10 +5,15 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <iterator>
+#include <system_error>
 
+#include "common/os.h"
+#include "common/server.h"
 #include "tests/contract/platform.h"
 
 namespace ladder::contract {

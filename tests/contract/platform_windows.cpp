@@ -1,13 +1,17 @@
 #include <winsock2.h>
 #include <ws2tcpip.h>
 
+#include "common/os.h"
+#include "common/server.h"
 #include "tests/contract/platform.h"
 //
 #include <malloc.h>
 #include <tlhelp32.h>
 #include <windows.h>
 
+#include <cstdint>
 #include <cstring>
+#include <system_error>
 
 namespace ladder::contract {
 namespace {

@@ -2,14 +2,22 @@
 // counts.
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <vector>
 
+#include "common/os.h"
+#include "common/server.h"
 #include "tests/contract/harness.h"
+#include "tests/contract/platform.h"
 
 using namespace ladder;
 using namespace ladder::contract;

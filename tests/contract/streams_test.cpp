@@ -1,5 +1,19 @@
 // The contract, points 6 to 9: how a stream ends, pauses and is held within bounds.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "common/server.h"
 #include "tests/contract/harness.h"
+#include "tests/contract/platform.h"
 
 using namespace ladder;
 using namespace ladder::contract;

@@ -18,7 +18,9 @@
 #include <sys/eventfd.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/timerfd.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,8 +30,10 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <limits>
 #include <string_view>
+#include <system_error>
 
 // glibc's own name for malloc: to look malloc up may need malloc.
 extern "C" void* __libc_malloc(std::size_t) noexcept;  // NOLINT(bugprone-reserved-identifier)

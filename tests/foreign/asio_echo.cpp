@@ -5,9 +5,13 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
+#include <exception>
 #include <iostream>
 #include <memory>
+#include <system_error>
+#include <utility>
 
 namespace {
 

@@ -1,14 +1,20 @@
 // An echo server over libuv: libuv_echo PORT
 //
 // One buffer a client, read into and then written from: while an answer waits, nothing more is read.
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/types.h>
 #include <uv.h>
 
 #include <array>
 #include <csignal>
+#include <cstddef>
+#include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <map>
 #include <memory>
+#include <utility>
 
 namespace {
 

@@ -1,12 +1,18 @@
 // The bytes are a command line: the first says which options the model has, then come its words, each ended by a 0.
 // What is taken, and what it comes to, must be what a plain reading of the same words says.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/arguments.h"
 #include "common/options.h"
 #include "common/os.h"
+#include "common/server.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

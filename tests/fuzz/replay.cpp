@@ -1,10 +1,14 @@
 // The plain runner: each file that is named goes through the target once.
 //
 //   build/linux/bin/fuzz_http_parser tests/fuzz/corpus/http_parser/*
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <span>
+#include <string>
 
 #include "tests/fuzz/fuzz.h"
 

@@ -7,14 +7,28 @@
 //   soak --only 03        the servers whose command has this in it
 #include <algorithm>
 #include <charconv>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <iomanip>
 #include <iostream>
+#include <memory>
 #include <mutex>
+#include <ratio>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "common/arguments.h"
 #include "tests/conformance/expect.h"
+#include "tests/conformance/platform.h"
+#include "tests/conformance/subject.h"
 #include "tests/conformance/suite.h"
 #include "tests/soak/traffic.h"
 

@@ -2,10 +2,22 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <iterator>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "tests/conformance/expect.h"
+#include "tests/conformance/peer.h"
+#include "tests/conformance/platform.h"
+#include "tests/conformance/sockets.h"
+#include "tests/conformance/subject.h"
 #include "tests/conformance/suite.h"
 
 namespace soak {

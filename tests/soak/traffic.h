@@ -2,14 +2,16 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <random>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tests/conformance/peer.h"
+#include "tests/conformance/platform.h"
+#include "tests/conformance/sockets.h"
 #include "tests/conformance/subject.h"
 
 namespace soak {

@@ -3,10 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <thread>
 #include <vector>
 
 #include "common/os_select.h"
+#include "common/server.h"
 
 using namespace ladder;
 

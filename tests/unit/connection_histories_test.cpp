@@ -5,11 +5,14 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <random>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "common/server.h"
 #include "tests/unit/connection_history.h"
 
 using namespace ladder;

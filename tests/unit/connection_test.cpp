@@ -5,10 +5,13 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <vector>
+
+#include "common/server.h"
 
 using namespace ladder;
 using namespace std::chrono_literals;

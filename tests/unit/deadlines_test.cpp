@@ -5,10 +5,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <map>
 #include <random>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include "common/server.h"
 
 using namespace ladder;
 using namespace std::chrono_literals;

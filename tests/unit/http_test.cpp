@@ -2,13 +2,14 @@
 // suite's.
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/services/http_parser.h"
 #include "common/services/services.h"
 
 namespace {

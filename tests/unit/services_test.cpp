@@ -4,8 +4,10 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <cstddef>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "common/arguments.h"
 

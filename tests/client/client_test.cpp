@@ -99,7 +99,7 @@ bool is_ready(const Descriptor& descriptor, short events, std::chrono::milliseco
   return poll(&entry, 1, static_cast<int>(at_most.count())) > 0;
 }
 
-/// What stands in a pipe up to its end, or up to so many bytes. A Windows program ends its lines of text in CR LF.
+/// What stands in a pipe up to its end, or up to so many bytes.
 std::string read_from(const Descriptor& pipe, std::size_t most = std::string::npos) {
   std::string text;
   std::array<char, 65536> chunk{};
@@ -110,6 +110,12 @@ std::string read_from(const Descriptor& pipe, std::size_t most = std::string::np
     if (count == 0) break;
     text.append(chunk.data(), static_cast<std::size_t>(count));
   }
+  return text;
+}
+
+/// What a program told on standard error. A Windows program ends its lines in CR LF.
+std::string lines_from(const Descriptor& pipe) {
+  std::string text = read_from(pipe);
   std::erase(text, '\r');
   return text;
 }
@@ -223,7 +229,7 @@ Result run(Words arguments, const std::string& input = {}, const std::function<v
   in.write.close();
   Result result;
   result.out = read_from(out.read);
-  result.error = read_from(error.read);
+  result.error = lines_from(error.read);
   result.status = program.wait();
   return result;
 }
@@ -386,7 +392,7 @@ TEST_CASE("client: a failure is one reason, wherever in the stream it comes") {
     write_to(connections[i], back);
     shutdown(connections[i].get(), SHUT_WR);
   }
-  const std::string result = read_from(out.read), told = read_from(error.read);
+  const std::string result = read_from(out.read), told = lines_from(error.read);
   CHECK(program.wait() == 1);
   CHECK(result.find("\"failures\":5,\"reasons\":{\"closed by the server\":5}") != std::string::npos);
   CAPTURE(told);
@@ -419,7 +425,7 @@ TEST_CASE("client: what cannot be written is exit 1") {
     error.write.close();
     write_to(in.write, "hello\n");
     in.write.close();
-    const std::string told = read_from(error.read);
+    const std::string told = lines_from(error.read);
     CHECK(program.wait() == 1);
     CHECK(told.find("standard output: No space left on device") != std::string::npos);
   }
@@ -436,7 +442,7 @@ TEST_CASE("client: a limit of file sizes does not kill it (Linux)") {
   Pipe error;
   Program program(client({"--help"}), {-1, file.get(), error.write.get()}, no_byte);
   error.write.close();
-  CHECK(read_from(error.read) == "client: standard output: File too large\n");
+  CHECK(lines_from(error.read) == "client: standard output: File too large\n");
   CHECK(program.wait() == 1);
 }
 
@@ -454,7 +460,7 @@ TEST_CASE("client: non-blocking standard input is waited for (Linux)") {
     CHECK(read_from(out.read, line.size()) == line);
   }
   in.write.close();
-  CHECK(read_from(error.read) == "");
+  CHECK(lines_from(error.read) == "");
   CHECK(program.wait() == 0);
 }
 
@@ -482,7 +488,7 @@ TEST_CASE("client: non-blocking standard output is waited for (Linux)") {
     program.wait_until_it_rests();
     const std::string result = read_from(out.read).substr(before);
     CHECK((talks ? result == input : result.ends_with('\n')));
-    CHECK(read_from(error.read) == "");
+    CHECK(lines_from(error.read) == "");
     CHECK(program.wait() == 0);
   }
 }

@@ -342,6 +342,35 @@ TEST_CASE("SVC-14 http: HEAD, 1.0, 400, 404, 405, 431, 505") {
       });
 }
 
+TEST_CASE("SVC-17 http: 414 for a line that is too long, 501 for a method that nobody knows") {
+  judge({.requirement =
+             "a target of 8 000 octets is read; a longer one is told what is wrong; a method that is known "
+             "and not served is a 405, any other a 501",
+         .source = "RFC 9112, 3; RFC 9110, 9.1, 15.5.6, 15.5.15 and 15.6.2",
+         .catches =
+             "431 for whatever is too long; 405 for whatever is not GET, with a list of what else to try; "
+             "content behind the answer to a HEAD that is refused",
+         .service = "http"},
+        [](Scene& scene) {
+          const std::string path(8000, 'x'), end = " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+          Peer peer = scene.connect();
+          ask(peer, "GET /" + path + end, 404);
+          for (const std::string known : {"POST", "PUT", "DELETE", "OPTIONS"})
+            ask(peer, known + " /" + end, 405);
+          for (const std::string unknown : {"BREW", "get"}) {
+            const HttpReply reply = ask(peer, unknown + " /" + end, 501);
+            expect(reply.field("Allow").empty(), "no Allow with a 501", reply.head);
+          }
+          ask(peer, get, 200);  // none of them is a reason to end the connection
+          expect_orderly_end(peer);
+          expect_refused(scene, "GET /" + std::string(256 * KiB, 'x'), 414);
+          Peer bare = scene.connect();
+          bare.send("HEAD /" + std::string(64 * KiB, 'x'));
+          expect_status(receive_reply(bare, Body::none), 414, "HEAD of a target that is too long");
+          expect_fin(bare);
+        });
+}
+
 std::string receive_line(Peer& peer) {
   std::string line;
   while (!line.ends_with('\n') && line.size() < 64 * KiB)

@@ -51,7 +51,7 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 using Words = std::vector<std::string>;
 
-constexpr auto patience = 20s;
+constexpr auto patience = 10s;
 std::string folder;  // of this program: the others lie beside it
 Words client_words;
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/client/net.h"
+#include "common/client/stream.h"
 
 namespace ladder::client {
 
@@ -38,12 +39,25 @@ inline double seconds(Nanoseconds time) {
   return std::chrono::duration<double>(time).count();
 }
 
+/// A line on standard error.
+inline void tell(const std::string& line) {
+  // Where even this cannot be written, the exit status is all that is left to say.
+  const std::string text = "client: " + line + "\n";
+  static_cast<void>(write_all(Standard::error, std::as_bytes(std::span(text))));
+}
+
+/// The result. Throws std::system_error: what could not be written was not delivered.
+inline void print(const std::string& text) {
+  if (const std::error_code error = write_all(Standard::output, std::as_bytes(std::span(text))))
+    throw std::system_error(error, "standard output");
+}
+
 /// What went wrong, each reason once, with how often and where first.
 class Failures {
  public:
-  void add(const std::string& reason, std::size_t connection) {
+  void add(const Trouble& trouble, std::size_t connection) {
     ++total_;
-    ++reasons_.try_emplace(reason, Entry{0, connection}).first->second.count;
+    ++reasons_.try_emplace(trouble.reason, Entry{0, connection, trouble.place}).first->second.count;
   }
   std::size_t total() const { return total_; }
 
@@ -51,11 +65,12 @@ class Failures {
     std::size_t lines = 0;
     for (const auto& [reason, entry] : reasons_) {
       if (++lines > 5) break;
-      std::fprintf(stderr, "client: %s: connection %zu%s: %s\n", target.c_str(), entry.first,
-                   entry.count == 1 ? "" : (" and " + std::to_string(entry.count - 1) + " more").c_str(),
-                   reason.c_str());
+      const bool one = entry.count == 1;
+      tell(target + ": connection " + std::to_string(entry.first) +
+           (one ? "" : " and " + std::to_string(entry.count - 1) + " more") + ": " + reason +
+           (entry.place.empty() ? "" : (one ? " " : ", the first ") + entry.place));
     }
-    if (lines > 5) std::fprintf(stderr, "client: and %zu other reasons\n", reasons_.size() - 5);
+    if (lines > 5) tell("and " + std::to_string(reasons_.size() - 5) + " other reasons");
   }
 
   /// {"reason":count,…}; no reason holds a character that JSON would escape
@@ -69,6 +84,7 @@ class Failures {
  private:
   struct Entry {
     std::size_t count, first;
+    std::string place;  // of the first
   };
   std::map<std::string, Entry> reasons_;
   std::size_t total_ = 0;

@@ -31,17 +31,20 @@ int hold(const Options& options, Dialer& dialer) {
   const double took = seconds(Clock::now() - start), rate = swarm.opened_a_second();
   const std::size_t served = swarm.count(State::served), waiting = swarm.count(State::waiting),
                     refused = swarm.count(State::refused), wrong = swarm.count(State::wrong);
-  if (options.json)
-    std::printf(
-        "{\"connections\":%zu,\"served\":%zu,\"waiting\":%zu,\"refused\":%zu,\"wrong\":%zu,"
-        "\"connects_per_second\":%.1f,\"seconds\":%.3f,\"reasons\":%s}\n",
-        options.connections, served, waiting, refused, wrong, rate, took, swarm.failures().json().c_str());
-  else
-    std::printf(
-        "%zu connections to %s\n"
-        "  served   %8zu   opened and answered at %.0f a second\n"
-        "  waiting  %8zu\n  refused  %8zu\n  wrong    %8zu\n  seconds  %8.2f\n",
-        options.connections, options.target.c_str(), served, rate, waiting, refused, wrong, took);
+  std::array<char, 512> text{};
+  if (options.json) {
+    std::snprintf(text.data(), text.size(),
+                  "{\"connections\":%zu,\"served\":%zu,\"waiting\":%zu,\"refused\":%zu,\"wrong\":%zu,"
+                  "\"connects_per_second\":%.1f,\"seconds\":%.3f,\"reasons\":",
+                  options.connections, served, waiting, refused, wrong, rate, took);
+    print(text.data() + swarm.failures().json() + "}\n");
+  } else {
+    std::snprintf(text.data(), text.size(),
+                  "\n  served   %8zu   opened and answered at %.0f a second\n"
+                  "  waiting  %8zu\n  refused  %8zu\n  wrong    %8zu\n  seconds  %8.2f\n",
+                  served, rate, waiting, refused, wrong, took);
+    print(std::to_string(options.connections) + " connections to " + options.target + text.data());
+  }
   swarm.failures().print(options.target);
   return served == options.connections ? 0 : 1;
 }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/client/client.h"
+#include "common/client/departures.h"
 #include "common/client/histogram.h"
 #include "common/client/net.h"
 #include "common/client/stream.h"
@@ -29,6 +30,7 @@ using Want = Poller::Want;
 struct Flow {
   Stream stream;
   std::uint64_t started = 0, finished = 0;  // messages; started: its time has come
+  Departures left{};                        // closed loop
   Time since{};                             // from here on it waits for a byte
   bool blocked = false;                     // the system takes no more just now
   bool leaving = false;                     // half-closed: only the server's end is to come
@@ -52,7 +54,7 @@ class Load {
   void end_all(Time now);
   void check_silence(Time now);
   void show_progress(Time now);
-  void fail(Flow&, const std::string& reason);
+  void fail(Flow&, const Trouble&);
   void close(Flow&);
   Time due_at(std::uint64_t message) const;
   std::uint32_t index(const Flow& flow) const { return static_cast<std::uint32_t>(&flow - flows_.data()); }
@@ -61,7 +63,6 @@ class Load {
   const bool paced_ = options_.rate > 0;  // an open loop
   Poller poller_;
   std::vector<Flow> flows_ = std::vector<Flow>(options_.connections);
-  std::vector<Time> left_at_;  // closed loop: when each message under way left, depth for a flow
   std::vector<std::byte> buffer_ = std::vector<std::byte>(65536);
   std::uint64_t next_ = 0;                     // open loop: the next message that falls due, over all flows
   std::size_t live_ = 0;                       // flows that are open
@@ -89,7 +90,6 @@ void Load::open(Dialer& dialer) {
 void Load::run() {
   start_ = last_ = Clock::now();
   if (options_.duration.count() > 0) end_ = start_ + options_.duration;
-  if (!paced_) left_at_.resize(options_.connections * options_.depth);
   for (Flow& flow : flows_)
     if (flow.stream.socket && !paced_) refill(flow, Clock::now());
 
@@ -130,8 +130,11 @@ void Load::start_due(Time now) {
 
 /// Closed loop: as many messages under way as --depth says.
 void Load::refill(Flow& flow, Time now) {
-  while (!ended_ && flow.started < std::min(options_.messages, flow.finished + options_.depth))
-    left_at_[index(flow) * options_.depth + flow.started++ % options_.depth] = now;
+  if (!ended_) {
+    const std::uint64_t end = std::min(options_.messages, flow.finished + options_.depth);
+    flow.left.leave(now, end - flow.started);
+    flow.started = end;
+  }
   flush(flow, now);
 }
 
@@ -139,7 +142,7 @@ void Load::refill(Flow& flow, Time now) {
 void Load::flush(Flow& flow, Time now) {
   if (flow.stream.sent == flow.stream.received) flow.since = now;
   const std::uint64_t end = flow.started * options_.size;
-  std::string trouble;
+  Trouble trouble;
   if (!flow.stream.send_up_to(end, buffer_, trouble)) return fail(flow, trouble);
   const bool blocked = flow.stream.sent < end;
   if (blocked == flow.blocked) return;
@@ -148,7 +151,7 @@ void Load::flush(Flow& flow, Time now) {
 }
 
 void Load::receive(Flow& flow) {
-  std::string trouble;
+  Trouble trouble;
   const std::uint64_t before = flow.stream.received;
   const Stream::Came came = flow.stream.receive(buffer_, trouble);
   bytes_ += flow.stream.received - before;
@@ -158,7 +161,7 @@ void Load::receive(Flow& flow) {
     case Stream::Came::bytes:
       return finish_messages(flow, Clock::now());
     case Stream::Came::end:
-      return flow.leaving ? close(flow) : fail(flow, "closed by the server" + flow.stream.where());
+      return flow.leaving ? close(flow) : fail(flow, {"closed by the server", flow.stream.place()});
     case Stream::Came::failure:
     case Stream::Came::wrong:
       return fail(flow, trouble);
@@ -169,9 +172,9 @@ void Load::finish_messages(Flow& flow, Time now) {
   flow.since = now;
   const std::uint64_t before = flow.finished;
   for (; (flow.finished + 1) * options_.size <= flow.stream.received; ++flow.finished) {
-    const Time began = paced_ ? due_at(index(flow) + flow.finished * flows_.size())
-                              : left_at_[index(flow) * options_.depth + flow.finished % options_.depth];
+    const Time began = paced_ ? due_at(index(flow) + flow.finished * flows_.size()) : flow.left.oldest();
     latency_.record((now - began).count());
+    if (!paced_) flow.left.arrive();
   }
   if (flow.finished == before) return;
   last_ = now;
@@ -194,7 +197,7 @@ void Load::end_all(Time now) {
     if (!flow.stream.socket || flow.leaving) continue;
     const std::uint64_t left = (flow.stream.sent + options_.size - 1) / options_.size;
     if (paced_ && left < flow.started)
-      failures_.add("messages that were due could not leave: the rate is too high", index(flow));
+      failures_.add({"messages that were due could not leave: the rate is too high"}, index(flow));
     flow.started = left;
     flush(flow, now);
     if (flow.stream.socket) leave_if_over(flow, now);
@@ -205,12 +208,12 @@ void Load::check_silence(Time now) {
   for (Flow& flow : flows_) {
     const bool waits = flow.leaving || flow.stream.received < flow.stream.sent;
     if (!flow.stream.socket || !waits || now - flow.since < options_.timeout) continue;
-    fail(flow, (flow.leaving ? "no end from the server" : "no byte in time") + flow.stream.where());
+    fail(flow, {flow.leaving ? "no end from the server" : "no byte in time", flow.stream.place()});
   }
 }
 
-void Load::fail(Flow& flow, const std::string& reason) {
-  failures_.add(reason, index(flow));
+void Load::fail(Flow& flow, const Trouble& trouble) {
+  failures_.add(trouble, index(flow));
   reset_on_close(flow.stream.socket);
   close(flow);
 }
@@ -235,23 +238,26 @@ void Load::report() const {
   const auto us = [this](double q) { return static_cast<double>(latency_.quantile(q)) / 1e3; };
   const auto messages = static_cast<unsigned long long>(latency_.count());
   const auto bytes = static_cast<unsigned long long>(bytes_);
-  if (options_.json)
-    std::printf(
-        "{\"connections\":%zu,\"messages\":%llu,\"bytes\":%llu,\"seconds\":%.3f,"
-        "\"messages_per_second\":%.1f,\"mb_per_second\":%.3f,\"latency_us\":{\"p50\":%.1f,"
-        "\"p90\":%.1f,\"p99\":%.1f,\"p99.9\":%.1f,\"max\":%.1f},\"failures\":%zu,\"reasons\":%s}\n",
-        options_.connections, messages, bytes, took, rate, mb, us(0.5), us(0.9), us(0.99), us(0.999), us(1),
-        failures_.total(), failures_.json().c_str());
-  else
-    std::printf(
-        "%zu connections to %s, messages of %zu bytes\n"
-        "  messages    %12llu   %.0f a second\n"
-        "  bytes       %12llu   %.2f MB a second, each way\n"
-        "  seconds     %12.2f\n"
-        "  latency µs  p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  max %.1f\n"
-        "  failures    %12zu\n",
-        options_.connections, options_.target.c_str(), options_.size, messages, rate, bytes, mb, took,
-        us(0.5), us(0.9), us(0.99), us(0.999), us(1), failures_.total());
+  std::array<char, 1024> text{};
+  if (options_.json) {
+    std::snprintf(text.data(), text.size(),
+                  "{\"connections\":%zu,\"messages\":%llu,\"bytes\":%llu,\"seconds\":%.3f,"
+                  "\"messages_per_second\":%.1f,\"mb_per_second\":%.3f,\"latency_us\":{\"p50\":%.1f,"
+                  "\"p90\":%.1f,\"p99\":%.1f,\"p99.9\":%.1f,\"max\":%.1f},\"failures\":%zu,\"reasons\":",
+                  options_.connections, messages, bytes, took, rate, mb, us(0.5), us(0.9), us(0.99),
+                  us(0.999), us(1), failures_.total());
+    return print(text.data() + failures_.json() + "}\n");
+  }
+  std::snprintf(text.data(), text.size(),
+                ", messages of %zu bytes\n"
+                "  messages    %12llu   %.0f a second\n"
+                "  bytes       %12llu   %.2f MB a second, each way\n"
+                "  seconds     %12.2f\n"
+                "  latency µs  p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  max %.1f\n"
+                "  failures    %12zu\n",
+                options_.size, messages, rate, bytes, mb, took, us(0.5), us(0.9), us(0.99), us(0.999), us(1),
+                failures_.total());
+  print(std::to_string(options_.connections) + " connections to " + options_.target + text.data());
 }
 
 }  // namespace

@@ -22,14 +22,14 @@ namespace {
 using namespace ladder;
 using namespace ladder::client;
 
-constexpr const char* usage =
+constexpr std::string_view usage =
     "client talk HOST:PORT            standard input to the server and back; half-close at its end\n"
     "client load HOST:PORT [options]  messages to an echo server: each byte verified, latency measured\n"
     "client hold HOST:PORT [options]  many connections, held, each proved by an echo\n\n"
     "client COMMAND --help lists a command's options. An IPv6 address goes in brackets: [::1]:7000\n"
     "Exit status: 0 all were served and every byte was right, 1 not so, 2 bad arguments.\n";
 
-constexpr const char* about_hold =
+constexpr std::string_view about_hold =
     "Each connection echoes as it opens, and again at the end. Then hold closes first, in order (FIN, then\n"
     "the server's), which keeps its ports in TIME_WAIT for a minute. To have enough of them it connects\n"
     "from 127.0.0.1 to 127.0.0.16 if the server is on this machine, 1000 connections from each in turn.\n";
@@ -96,13 +96,21 @@ struct HostPort {
 };
 
 HostPort host_and_port(std::string_view target) {
-  const std::size_t colon = target.rfind(':');
-  if (colon == target.npos || colon == 0)
-    throw BadArgument("the server is given as HOST:PORT, not '" + std::string(target) + "'");
-  HostPort result{target.substr(0, colon), target.substr(colon + 1)};
+  const auto wrong = [&](const std::string& rule) -> BadArgument {
+    return BadArgument(rule + ", not '" + std::string(target) + "'");
+  };
+  HostPort result{};
+  const bool bracketed = target.starts_with('[');
+  const std::size_t end = bracketed ? target.find("]:") : target.find(':');
+  if (end != target.npos) {
+    result.host = target.substr(bracketed ? 1 : 0, bracketed ? end - 1 : end);
+    result.port = target.substr(end + (bracketed ? 2 : 1));
+  }
+  // A second colon: which one begins the port, nobody can tell (RFC 3986, 3.2.2).
+  if (!bracketed && result.port.find(':') != target.npos)
+    throw wrong("an IPv6 address goes in brackets, [::1]:7000");
+  if (result.host.empty()) throw wrong("the server is given as HOST:PORT");
   number("PORT", result.port, 1, 65535);
-  if (result.host.starts_with('[') && result.host.ends_with(']'))
-    result.host = result.host.substr(1, result.host.size() - 2);
   return result;
 }
 
@@ -126,7 +134,7 @@ void check(Options& options, std::string_view command) {
 int run(std::span<char* const> words) {
   const std::string_view command = words.empty() ? "" : words.front();
   if (command == "--help" || command == "--version") {
-    std::fputs(command == "--help" ? usage : "socket ladder " LADDER_VERSION ", client\n", stdout);
+    print(command == "--help" ? std::string(usage) : "socket ladder " LADDER_VERSION ", client\n");
     return 0;
   }
   if (command != "talk" && command != "load" && command != "hold")
@@ -136,8 +144,8 @@ int run(std::span<char* const> words) {
   const std::vector<Argument> arguments = table(command, request);
   const std::vector<std::string_view> rest = parse(words.subspan(1), arguments);
   if (request.help) {
-    std::printf("client %s HOST:PORT, and options:\n%s%s", command.data(), help(arguments).c_str(),
-                command == "hold" ? about_hold : "");
+    print("client " + std::string(command) + " HOST:PORT, and options:\n" + help(arguments) +
+          std::string(command == "hold" ? about_hold : ""));
     return 0;
   }
   if (rest.size() != 1) throw BadArgument("client " + std::string(command) + " takes one server, HOST:PORT");
@@ -151,7 +159,7 @@ int run(std::span<char* const> words) {
 }
 
 int failed(const char* why, int status) {
-  std::fprintf(stderr, "client: %s\n", why);
+  tell(why);
   return status;
 }
 
@@ -161,11 +169,7 @@ int main(int argc, char** argv) {
   prepare_process();
   try {
     const std::span<char* const> words(argv, static_cast<std::size_t>(argc));
-    const int status = run(words.subspan(words.empty() ? 0 : 1));
-    // The result is the program's purpose: one that could not be written was not delivered.
-    if (std::fflush(stdout) != 0 || std::ferror(stdout))
-      return failed("standard output cannot be written", 1);
-    return status;
+    return run(words.subspan(words.empty() ? 0 : 1));
   } catch (const ladder::BadArgument& error) {
     return failed(error.what(), 2);
   } catch (const std::exception& error) {

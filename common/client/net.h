@@ -62,13 +62,22 @@ struct Address {  ///< a sockaddr, as the system wants it; of size 0: any
   std::array<std::uint64_t, 16> words{};
   unsigned size = 0;
 };
-/// Throws std::runtime_error if a name is unknown; of a name with several addresses IPv4 goes first.
-Address resolve(std::string_view host, std::string_view port);
+/// All that a name stands for, at least one: IPv4 first. Throws std::runtime_error if the name is unknown.
+std::vector<Address> resolve(std::string_view host, std::string_view port);
 bool is_loopback4(const Address&);  ///< 127.0.0.1 and its neighbours
 /// A connect under way: the socket turns writable when it is decided. Empty: see the error.
 Socket start_connect(const Address& server, const Address& source, std::error_code& error);
 
-/// Dials one server. Who closes first keeps the connection's local port for a minute (TIME_WAIT, RFC
+/// Which of a name's addresses a connection tries.
+struct Route {
+  std::size_t address = 0;
+  std::error_code error{};  ///< of the first address that failed
+};
+
+/// Dials one server. A name may have several addresses, and the server may listen at any of them (localhost is
+/// 127.0.0.1 and ::1): a connection tries one after the other, and once one has answered, all go there.
+///
+/// Who closes first keeps the connection's local port for a minute (TIME_WAIT, RFC
 /// 9293, 3.6.1), and a source address has some 28 000 of them (ip(7), ip_local_port_range); Linux finds a
 /// free one quickly while half are free. So for a server on this machine each 1 000 connections come from the
 /// next of 16 addresses: 127.0.0.1, .2, …
@@ -76,11 +85,21 @@ class Dialer {
  public:
   /// `from`: the only source address; may be empty. Throws as resolve() does.
   Dialer(std::string_view host, std::string_view port, const std::string& from);
-  Socket dial(std::error_code& error);  ///< as start_connect()
+  /// As start_connect(), to the first address that may answer; to a later one if the system refuses it at once.
+  Socket dial(Route&, std::error_code& error);
+  /// The connect has failed. True: another address is left, so dial again. False: route.error tells why it is over.
+  bool try_another(Route&, std::error_code error);
+  void answered(const Route&);
 
  private:
-  Address server_;
-  std::vector<Address> sources_;
+  struct Way {
+    Address server;
+    std::vector<Address> sources;
+  };
+  Socket dial(const Way&, std::error_code& error);
+
+  std::vector<Way> ways_;             // one for each address of the name
+  std::size_t first_ = 0, last_ = 0;  // of ways_: those that may answer
   std::size_t dialed_ = 0;
 };
 
@@ -106,9 +125,12 @@ class Poller {
   std::array<Ready, 64> ready_{};
 };
 
-Moved read_input(std::span<std::byte> into);                     ///< standard input; blocks
-std::error_code write_output(std::span<const std::byte> bytes);  ///< standard output, all of it; blocks
-bool progress_is_seen();                                         ///< standard error goes to a person
+enum class Standard { output = 1, error = 2 };  // the descriptors' numbers
+
+// Both wait, even if another program has made the descriptor non-blocking: it may be shared with that program.
+Moved read_input(std::span<std::byte> into);  ///< standard input
+std::error_code write_all(Standard where, std::span<const std::byte> bytes);
+bool progress_is_seen();  ///< standard error goes to a person
 
 /// Before anything is opened: 0, 1 and 2 are taken, so that no connection becomes one of them; no SIGPIPE.
 void prepare_process();

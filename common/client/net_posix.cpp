@@ -2,6 +2,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -51,6 +52,13 @@ auto uninterrupted(Call call) {
     result = call();
   while (result == -1 && errno == EINTR);
   return result;
+}
+
+/// For a descriptor that turned out to be non-blocking.
+std::error_code wait_until_ready(int descriptor, short events) {
+  pollfd entry{.fd = descriptor, .events = events, .revents = 0};
+  if (uninterrupted([&] { return poll(&entry, 1, -1); }) < 0) return last_error();  // sleeps here
+  return {};
 }
 
 const sockaddr* as_sockaddr(const Address& address) {
@@ -112,7 +120,7 @@ std::error_code connect_result(const Socket& socket) {
   return {error, std::system_category()};
 }
 
-Address resolve(std::string_view host, std::string_view port) {
+std::vector<Address> resolve(std::string_view host, std::string_view port) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
@@ -120,14 +128,17 @@ Address resolve(std::string_view host, std::string_view port) {
   if (const int error = getaddrinfo(name.c_str(), std::string(port).c_str(), &hints, &found);
       error != 0 || !found)
     throw std::runtime_error(name + ": " + gai_strerror(error));
-  const addrinfo* chosen = found;
-  for (const addrinfo* each = found; each; each = each->ai_next)
-    if (chosen->ai_family != AF_INET && each->ai_family == AF_INET) chosen = each;
-  Address address;
-  std::memcpy(address.words.data(), chosen->ai_addr, chosen->ai_addrlen);
-  address.size = chosen->ai_addrlen;
+  std::vector<Address> addresses;
+  for (const int family : {AF_INET, AF_INET6})
+    for (const addrinfo* each = found; each; each = each->ai_next) {
+      if (each->ai_family != family) continue;
+      Address& address = addresses.emplace_back();
+      std::memcpy(address.words.data(), each->ai_addr, each->ai_addrlen);
+      address.size = each->ai_addrlen;
+    }
   freeaddrinfo(found);
-  return address;
+  if (addresses.empty()) throw std::runtime_error(name + ": no address of the internet");
+  return addresses;
 }
 
 bool is_loopback4(const Address& address) {
@@ -147,9 +158,10 @@ Socket start_connect(const Address& server, const Address& source, std::error_co
 
 struct Poller::System {
   Socket epoll;
+  bool has_pwait2 = true;
 };
 
-Poller::Poller() : system_(new System{Socket(epoll_create1(EPOLL_CLOEXEC))}) {
+Poller::Poller() : system_(new System{.epoll = Socket(epoll_create1(EPOLL_CLOEXEC))}) {
   if (!system_->epoll) throw std::system_error(last_error(), "epoll_create1");
   prctl(PR_SET_TIMERSLACK, 1);  // a paced message leaves on time, not up to 50 µs late
 }
@@ -172,8 +184,13 @@ std::span<const Ready> Poller::wait(Nanoseconds at_most) {
   at_most = std::max(at_most, Nanoseconds(0));
   const timespec limit{.tv_sec = at_most.count() / 1'000'000'000, .tv_nsec = at_most.count() % 1'000'000'000};
   std::array<epoll_event, std::tuple_size_v<decltype(ready_)>> events;
-  int count = epoll_pwait2(system_->epoll.get(), events.data(), events.size(), &limit, nullptr);
-  if (count < 0 && errno == ENOSYS) {  // before Linux 5.11: a paced message is up to 1 ms late
+  int count = -1;
+  if (system_->has_pwait2) {
+    count = epoll_pwait2(system_->epoll.get(), events.data(), events.size(), &limit, nullptr);
+    // Before Linux 5.11, and in a container whose filter of system calls is older than the call: EPERM.
+    system_->has_pwait2 = count >= 0 || (errno != ENOSYS && errno != EPERM);
+  }
+  if (!system_->has_pwait2) {  // a paced message is up to 1 ms late
     const auto whole = std::chrono::ceil<std::chrono::milliseconds>(at_most);
     count = epoll_wait(system_->epoll.get(), events.data(), events.size(), static_cast<int>(whole.count()));
   }
@@ -188,16 +205,21 @@ std::span<const Ready> Poller::wait(Nanoseconds at_most) {
 }
 
 Moved read_input(std::span<std::byte> into) {
-  const ssize_t count = uninterrupted([&] { return read(STDIN_FILENO, into.data(), into.size()); });
-  if (count < 0) return {.error = last_error()};
-  return {.bytes = static_cast<std::size_t>(count)};
+  for (;;) {
+    const Moved got = moved(uninterrupted([&] { return read(STDIN_FILENO, into.data(), into.size()); }));
+    if (!got.would_block) return got;
+    if (const std::error_code error = wait_until_ready(STDIN_FILENO, POLLIN)) return {.error = error};
+  }
 }
 
-std::error_code write_output(std::span<const std::byte> bytes) {
+std::error_code write_all(Standard where, std::span<const std::byte> bytes) {
+  const int descriptor = static_cast<int>(where);
   while (!bytes.empty()) {
-    const ssize_t count = uninterrupted([&] { return write(STDOUT_FILENO, bytes.data(), bytes.size()); });
-    if (count < 0) return last_error();
-    bytes = bytes.subspan(count);
+    const Moved taken = moved(uninterrupted([&] { return write(descriptor, bytes.data(), bytes.size()); }));
+    if (taken.error) return taken.error;
+    bytes = bytes.subspan(taken.bytes);
+    if (!taken.would_block) continue;
+    if (const std::error_code error = wait_until_ready(descriptor, POLLOUT)) return error;
   }
   return {};
 }
@@ -208,6 +230,7 @@ bool progress_is_seen() {
 
 void prepare_process() {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);   // a write beyond `ulimit -f` is then an error like another
   for (int fd = 0; fd <= 2; ++fd)  // the wrong way round, so that using it fails as it would have
     if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) == -1) std::_Exit(1);
 }

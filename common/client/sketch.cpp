@@ -10,7 +10,8 @@
 //
 // Why a second thread: an echo server that may not send will not receive for ever. Were all input sent before
 // the first recv, both sides would fill the buffers between them and then each wait for the other in send. It
-// ends when the server has finished. (client talk is the same with names, IPv6 and an exact exit status.)
+// ends when the server has finished. (client talk is the same with names, IPv6, standard
+// streams that somebody has made non-blocking, and an exact exit status.)
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -48,12 +48,12 @@ std::uint64_t seed_of(std::uint64_t connection) {
   return base + connection * 0x9e3779b97f4a7c15;  // far apart, since a stream takes seed, seed + 1, …
 }
 
-bool Stream::send_up_to(std::uint64_t offset, std::span<std::byte> buffer, std::string& trouble) {
+bool Stream::send_up_to(std::uint64_t offset, std::span<std::byte> buffer, Trouble& trouble) {
   while (sent < offset) {
     const auto part = buffer.first(std::min<std::uint64_t>(buffer.size(), offset - sent));
     write_pattern(seed, sent, part);
     const Moved moved = send(socket, part);
-    if (moved.error) trouble = moved.error.message() + where();
+    if (moved.error) trouble = {moved.error.message(), place()};
     if (moved.error) return false;
     sent += moved.bytes;
     if (moved.bytes < part.size()) break;
@@ -61,22 +61,22 @@ bool Stream::send_up_to(std::uint64_t offset, std::span<std::byte> buffer, std::
   return true;
 }
 
-Stream::Came Stream::receive(std::span<std::byte> buffer, std::string& trouble) {
+Stream::Came Stream::receive(std::span<std::byte> buffer, Trouble& trouble) {
   const Moved got = client::receive(socket, buffer);
   if (got.would_block) return Came::nothing;
-  if (got.error) trouble = got.error.message() + where();
+  if (got.error) trouble = {got.error.message(), place()};
   if (got.error) return Came::failure;
   if (got.bytes == 0) return Came::end;
   const std::size_t due = std::min<std::uint64_t>(got.bytes, sent - received);
   const std::size_t right = right_bytes(seed, received, buffer.first(due));
   received += right;
   if (right == got.bytes) return Came::bytes;
-  trouble = (right < due ? "wrong byte at offset " : "a byte too many at offset ") + std::to_string(received);
+  trouble = {right < due ? "wrong byte" : "a byte too many", "at offset " + std::to_string(received)};
   return Came::wrong;
 }
 
-std::string Stream::where() const {
-  return " after " + std::to_string(received) + " of " + std::to_string(sent) + " bytes";
+std::string Stream::place() const {
+  return "after " + std::to_string(received) + " of " + std::to_string(sent) + " bytes";
 }
 
 }  // namespace ladder::client

@@ -15,6 +15,12 @@ namespace ladder::client {
 /// The connection's seed. Each process draws its own base, so that two clients of one server differ as well.
 std::uint64_t seed_of(std::uint64_t connection);
 
+/// What went wrong. The reason counts, whatever the place: a thousand connections may each end elsewhere.
+struct Trouble {
+  std::string reason{};
+  std::string place{};  ///< "after 64 of 128 bytes"
+};
+
 struct Stream {
   enum class Came { nothing, bytes, end, failure, wrong };
 
@@ -24,10 +30,10 @@ struct Stream {
   std::uint64_t received = 0;  // bytes that have come back, all of them right
 
   /// Sends on, up to that offset, as far as the system takes it. False: a failure, told in `trouble`.
-  bool send_up_to(std::uint64_t offset, std::span<std::byte> buffer, std::string& trouble);
+  bool send_up_to(std::uint64_t offset, std::span<std::byte> buffer, Trouble& trouble);
   /// Receives once and verifies it. `failure` and `wrong` are told in `trouble`.
-  Came receive(std::span<std::byte> buffer, std::string& trouble);
-  std::string where() const;  ///< " after 64 of 128 bytes"
+  Came receive(std::span<std::byte> buffer, Trouble& trouble);
+  std::string place() const;  ///< "after 64 of 128 bytes"
 };
 
 }  // namespace ladder::client

@@ -42,23 +42,17 @@ void Swarm::prove() {
 /// Takes each member one step further, a flight at a time, until all are settled. While nobody is settled the
 /// flight doubles: with a server of one client at a time the others only wait, and all shall do so at once.
 void Swarm::run(const std::function<void(Member&)>& begin) {
-  std::size_t flight = first_flight, begun = 0, oldest = 0;
+  std::size_t flight = first_flight, begun = 0;
   const auto may_begin = [&] { return begun < members_.size() && under_way_ < flight; };
   progress_ = Clock::now();
   while (begun < members_.size() || under_way_ > 0) {
     for (int few = 0; few < 16 && may_begin(); ++few, ++begun) {  // few: a connect can take the system 20 ms
-      members_[begun].begun = Clock::now();
       begin(members_[begun]);
     }
     const Time now = Clock::now();
-    // All are given the same time, so they expire in the order in which they began.
-    for (; oldest < begun; ++oldest) {
-      if (is_under_way(members_[oldest]) && now - members_[oldest].begun < options_.timeout) break;
-      if (is_under_way(members_[oldest])) expire(members_[oldest]);
-    }
-    const Time until = may_begin() || oldest == begun
-                           ? now
-                           : std::min(now + tick, members_[oldest].begun + options_.timeout);
+    expire(now);
+    const Time until =
+        may_begin() || steps_.empty() ? now : std::min(now + tick, steps_.front().begun + options_.timeout);
     for (const Ready& event : poller_.wait(until - now))
       receive(members_[event.token]);
     if (Clock::now() - progress_ >= patience) {
@@ -74,42 +68,59 @@ void Swarm::run(const std::function<void(Member&)>& begin) {
 void Swarm::start_connect(Member& member) {
   std::error_code error;
   member.stream.seed = seed_of(index(member));
-  member.stream.socket = dialer_.dial(error);
-  if (error) return drop(member, State::refused, error.message());
+  member.stream.socket = dialer_.dial(member.route, error);
+  if (error) return drop(member, State::refused, {error.message()});
+  begin_step(member);
   member.state = State::connecting;
-  ++under_way_;
   poller_.add(member.stream.socket, index(member), Want::write);
+}
+
+void Swarm::begin_step(Member& member) {
+  if (!is_under_way(member)) ++under_way_;
+  member.begun = Clock::now();
+  steps_.push_back({index(member), member.begun});
 }
 
 void Swarm::connected(Member& member) {
   if (const std::error_code error = connect_result(member.stream.socket))
-    return drop(member, State::refused, error.message());
+    return connect_failed(member, error);
+  dialer_.answered(member.route);
   poller_.change(member.stream.socket, index(member), Want::read);
   if (proof_ == 0) return settle(member, State::served);
   send_proof(member);
 }
 
+/// On to the next address of the server's name, if it has one.
+void Swarm::connect_failed(Member& member, std::error_code error) {
+  poller_.remove(member.stream.socket);
+  member.stream.socket.close();
+  if (dialer_.try_another(member.route, error)) return start_connect(member);
+  if (member.route.error != std::errc::timed_out)
+    return drop(member, State::refused, {member.route.error.message()});
+  drop(member, State::waiting, {"the connect is not answered (a full backlog?)"});
+}
+
 void Swarm::send_proof(Member& member) {
-  std::string trouble;
+  Trouble trouble;
   const std::uint64_t end = member.stream.sent + proof_;
   if (!member.stream.send_up_to(end, buffer_, trouble)) return drop(member, State::refused, trouble);
   if (member.stream.sent < end)  // all that went before has come back: there is room
-    return drop(member, State::refused, "a message could not be sent");
-  if (!is_under_way(member)) ++under_way_;
+    return drop(member, State::refused, {"a message could not be sent"});
+  begin_step(member);
   member.state = State::proving;
 }
 
 void Swarm::receive(Member& member) {
   if (member.state == State::connecting) return connected(member);
   if (!member.stream.socket) return;
-  std::string trouble;
+  Trouble trouble;
   switch (member.stream.receive(buffer_, trouble)) {
     case Stream::Came::nothing:
       return;
     case Stream::Came::bytes:
       break;
     case Stream::Came::end:
-      return drop(member, State::refused, "closed by the server" + member.stream.where());
+      return drop(member, State::refused, {"closed by the server", member.stream.place()});
     case Stream::Came::failure:
       return drop(member, State::refused, trouble);
     case Stream::Came::wrong:
@@ -130,18 +141,27 @@ void Swarm::settle(Member& member, State state) {
   if (state == State::served) last_served_ = progress_;
 }
 
-void Swarm::drop(Member& member, State state, const std::string& reason) {
+void Swarm::drop(Member& member, State state, const Trouble& trouble) {
   if (member.stream.socket) poller_.remove(member.stream.socket);
   member.stream.socket.close();
-  failures_.add(reason, index(member));
+  failures_.add(trouble, index(member));
   settle(member, state);
+}
+
+void Swarm::expire(Time now) {
+  for (; !steps_.empty(); steps_.pop_front()) {
+    Member& member = members_[steps_.front().member];
+    if (!is_under_way(member) || member.begun != steps_.front().begun) continue;  // that step is over
+    if (now - member.begun < options_.timeout) return;
+    expire(member);
+  }
 }
 
 void Swarm::expire(Member& member) {
   if (member.state == State::connecting)
-    return drop(member, State::waiting, "the connect is not answered (a full backlog?)");
+    return connect_failed(member, std::make_error_code(std::errc::timed_out));
   poller_.remove(member.stream.socket);  // it stays open, in the queue: no longer to be served in time
-  failures_.add("connected, but no echo in time", index(member));
+  failures_.add({"connected, but no echo in time"}, index(member));
   settle(member, State::waiting);
 }
 
@@ -168,7 +188,7 @@ void Swarm::leave() {
   for (Time last = Clock::now(); open > 0 && Clock::now() - last < quiet;) {
     for (const Ready& event : poller_.wait(tick)) {
       Member& member = members_[event.token];
-      std::string trouble;
+      Trouble trouble;
       const Stream::Came came = member.stream.receive(buffer_, trouble);
       if (came == Stream::Came::nothing || came == Stream::Came::bytes) continue;
       if (came == Stream::Came::wrong) drop(member, State::wrong, trouble);

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ class Swarm {
   struct Member {
     Stream stream;
     Time begun{};  // its present step: the connect, or the message
+    Route route{};
     State state = State::unopened;
   };
 
@@ -41,10 +43,13 @@ class Swarm {
   void run(const std::function<void(Member&)>& begin);
   void start_connect(Member&);
   void connected(Member&);
+  void connect_failed(Member&, std::error_code);
   void send_proof(Member&);
   void receive(Member&);
   void settle(Member&, State);
-  void drop(Member&, State, const std::string& reason);
+  void drop(Member&, State, const Trouble&);
+  void begin_step(Member&);
+  void expire(Time now);
   void expire(Member&);
   static bool is_under_way(const Member&);
   std::uint32_t index(const Member& member) const {
@@ -57,6 +62,12 @@ class Swarm {
   Poller poller_;
   std::vector<Member> members_;
   std::vector<std::byte> buffer_ = std::vector<std::byte>(65536);
+  struct Step {
+    std::uint32_t member;
+    Time begun;
+  };
+  std::deque<Step>
+      steps_{};  // begun, and perhaps not over. All are given the same time, so they expire in this order
   std::size_t under_way_ = 0;  // members that are connecting or proving
   Time progress_{};            // when one was last settled, or the flight grew
   Time last_served_{};

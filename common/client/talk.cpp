@@ -58,7 +58,7 @@ std::string receive_output(const Socket& socket) {
     const Moved got = receive(socket, buffer);  // sleeps: for the server
     if (got.error) return got.error.message();
     if (got.bytes == 0) return {};
-    if (const std::error_code error = write_output(std::span(buffer).first(got.bytes)))
+    if (const std::error_code error = write_all(Standard::output, std::span(buffer).first(got.bytes)))
       return "standard output: " + error.message();
   }
 }
@@ -72,19 +72,28 @@ std::string rest_of_input(Conversation& talk) {
   return talk.sending ? "the server ended and does not take the rest of the input" : "";
 }
 
+std::error_code wait_for_connect(const Socket& socket, Nanoseconds at_most) {
+  Poller poller;
+  poller.add(socket, 0, Poller::Want::write);
+  const Time until = Clock::now() + at_most;
+  do
+    if (!poller.wait(until - Clock::now()).empty()) return connect_result(socket);
+  while (Clock::now() < until);  // a signal ends a wait early
+  return std::make_error_code(std::errc::timed_out);
+}
+
 Socket connect(Dialer& dialer, const Options& options) {
+  Route route;
   std::error_code error;
-  Socket socket = dialer.dial(error);
-  if (!error) {
-    Poller poller;
-    poller.add(socket, 0, Poller::Want::write);
-    if (poller.wait(options.timeout).empty())
-      throw std::runtime_error(options.target + ": Connection timed out");
-    error = connect_result(socket);
+  for (Socket socket = dialer.dial(route, error); socket; socket = dialer.dial(route, error)) {
+    error = wait_for_connect(socket, options.timeout);
+    if (!error) {
+      make_blocking(socket);
+      return socket;
+    }
+    if (!dialer.try_another(route, error)) break;
   }
-  if (error) throw std::runtime_error(options.target + ": " + error.message());
-  make_blocking(socket);
-  return socket;
+  throw std::runtime_error(options.target + ": " + route.error.message());
 }
 
 }  // namespace
@@ -96,7 +105,7 @@ int talk(const Options& options, Dialer& dialer) {
   std::string trouble = receive_output(conversation->socket);
   if (trouble.empty()) trouble = rest_of_input(*conversation);
   if (trouble.empty()) return 0;
-  std::fprintf(stderr, "client: %s: %s\n", options.target.c_str(), trouble.c_str());
+  tell(options.target + ": " + trouble);
   return 1;
 }
 

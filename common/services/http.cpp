@@ -7,7 +7,9 @@
 // A header must be whole within a time from its first byte, a total: a byte now and then prolongs nothing
 // (ABUSE-04). A reply that ends the connection goes through close(), which reads on, so that it arrives even
 // if the client is still sending.
+#include <algorithm>
 #include <any>
+#include <array>
 #include <chrono>
 #include <string>
 #include <string_view>
@@ -34,6 +36,8 @@ std::string status_line(int status) {
       return "404 Not Found";
     case 405:
       return "405 Method Not Allowed";
+    case 414:
+      return "414 URI Too Long";
     case 431:
       return "431 Request Header Fields Too Large";
     case 501:
@@ -45,9 +49,16 @@ std::string status_line(int status) {
   }
 }
 
+/// Methods that are known and not served: 405. Of any other nobody knows what it asks for: 501. RFC 9110, 9.1
+bool is_known(std::string_view method) {
+  constexpr std::array<std::string_view, 7> others{"POST",    "PUT",   "DELETE", "CONNECT",
+                                                   "OPTIONS", "TRACE", "PATCH"};  // RFC 9110, 9.3; RFC 5789
+  return std::ranges::find(others, method) != others.end();
+}
+
 int status_of(const HttpRequest& request) {
   if (request.error) return request.error;
-  if (request.method != "GET" && request.method != "HEAD") return 405;
+  if (request.method != "GET" && request.method != "HEAD") return is_known(request.method) ? 405 : 501;
   return request.path == "/" ? 200 : 404;
 }
 

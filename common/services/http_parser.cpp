@@ -132,7 +132,7 @@ std::optional<HttpRequest> HttpParser::next(std::string_view& input) {
       outcome = take_line(line_);
       line_.clear();
     }
-    if (outcome == go_on && size_ == longest_header) outcome = 431;
+    if (outcome == go_on && size_ == longest_header) outcome = refuse_length();
   }
   if (outcome == go_on) return {};
   HttpRequest request = std::move(request_);
@@ -197,6 +197,16 @@ int HttpParser::take_field(std::string_view name, std::string_view value) {
       if (same(take_element(value), "close")) close_ = true;
   }
   return go_on;
+}
+
+/// The header is longer than may be: by its request line or by its fields?
+int HttpParser::refuse_length() {
+  if (!request_.method.empty() || line_.empty()) return 431;  // RFC 6585, 5
+  const std::string_view method = std::string_view(line_).substr(0, line_.find(' '));
+  if (!is_token(method)) return 400;
+  if (method.size() == line_.size()) return 501;  // RFC 9112, 3: longer than any method that is served
+  request_.method = method;                       // HEAD gets no content with its answer
+  return 414;                                     // RFC 9112, 3; RFC 9110, 15.5.15
 }
 
 /// The header is whole: what only it can tell.

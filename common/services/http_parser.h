@@ -17,13 +17,13 @@ struct HttpRequest {
   std::string path;    ///< without the query: "/"
   bool keep_alive = false;
   int error =
-      0;  ///< 0, or the status that answers it: 400, 431, 501, 505; then the rest cannot be understood
+      0;  ///< 0, or the status that answers it: 400, 414, 431, 501, 505; then the rest cannot be understood
 };
 
 class HttpParser {
  public:
   static constexpr std::size_t longest_header =
-      std::size_t{16} * 1024;  ///< with its request line; a longer one is a 431
+      std::size_t{16} * 1024;  ///< with its request line; RFC 9112, 3, wants room for 8 000 octets of that
 
   /// Takes from the front of `input` up to the end of the next header and returns its request, at once: a
   /// body is skipped by the following calls. Takes all and returns nothing if the header is not whole yet.
@@ -38,6 +38,7 @@ class HttpParser {
   int take_request_line(std::string_view line);
   int take_field(std::string_view name, std::string_view value);
   int take_end();
+  int refuse_length();
 
   std::string line_;        // as far as it has come
   std::size_t size_ = 0;    // of the header, as far as it has come

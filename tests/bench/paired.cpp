@@ -158,6 +158,8 @@ int main(int argc, char** argv) try {
   std::printf("%-34s        %8.3f\n", "A / B: CPU, best rounds",
               *std::min_element(cpu_a.begin(), cpu_a.end()) / *std::min_element(cpu_b.begin(), cpu_b.end()));
   print("A / B: messages a second", rate);
+  if (std::fflush(stdout) != 0 || std::ferror(stdout))
+    throw std::runtime_error("standard output cannot be written");
 } catch (const BadArgument& error) {
   std::cerr << "paired: " << error.what() << "\n";
   return 2;

@@ -216,5 +216,157 @@ TEST_CASE("ABUSE-08 a peer that vanishes without a word: the idle timer frees it
         });
 }
 
+/// Of a chat member 1 sends empty lines, a few chunks ahead of what member 2 has heard of them, and all others read.
+class Flood {
+ public:
+  explicit Flood(std::span<Peer> members) : members_(members) {}
+
+  /// A step that never waits. Returns what member 1 heard.
+  std::string go_on() {
+    constexpr std::size_t ahead = 256 * KiB;
+    if (said_ < heard_ + ahead) said_ += members_[1].offer(lines_);
+    return read();
+  }
+  void end() {
+    members_[1].finish();
+    const Time until = Clock::now() + patience();  // the next client shall hear none of it
+    while (members_[1].end() == End::open) {
+      expect(Clock::now() < until, "an end of the flood", "none");
+      read();
+    }
+  }
+
+ private:
+  std::string read() {
+    std::string said_by_others;
+    for (Peer& member : members_) {
+      const Received in = member.take(buffer_);
+      if (&member == &members_[1]) {
+        said_by_others.append(buffer_.data(), in.bytes);
+      } else {
+        expect(in.end == End::open, "all to stay", member.name() + " was left");
+        if (&member == &members_[2]) heard_ += in.bytes;
+      }
+    }
+    return said_by_others;
+  }
+
+  std::span<Peer> members_;
+  std::string lines_ = std::string(64 * KiB, '\n');
+  std::vector<char> buffer_ = std::vector<char>(64 * KiB);
+  std::size_t said_ = 0, heard_ = 0;
+};
+
+/// Member 0 speaks, and member 1, who hears nothing but that, must hear it soon: all but one word in ten within a second.
+void speak_beside_a_flood(Scene& scene, std::span<Peer> members) {
+  constexpr int words = 30;
+  Flood flood(members);
+  std::vector<Duration> took;
+  for (int word = 0; word < words; ++word) {
+    const std::string said = "word " + std::to_string(word) + "\n";
+    std::string heard;
+    members[0].send(said);
+    const Time begun = Clock::now();
+    while (!heard.ends_with(said)) {
+      expect(Clock::now() - begun < patience(), "a word to be heard", "it was not");
+      heard += flood.go_on();
+    }
+    took.push_back(Clock::now() - begun);
+    const auto late =
+        std::ranges::count_if(took, [](Duration each) { return each > scaled(std::chrono::seconds(1)); });
+    expect(late <= words / 10, "all but one word in ten to be heard within a second",
+           std::to_string(late) + " of " + std::to_string(word + 1) + " were not");
+  }
+  flood.end();
+  std::ranges::sort(took);
+  const auto ms = [](Duration time) {
+    return std::to_string(std::chrono::duration_cast<milliseconds>(time).count()) + " ms";
+  };
+  scene.note("a word took " + ms(took[words / 2]) + ", the slowest " + ms(took.back()));
+}
+
+void flood_alone(std::span<Peer> member) {
+  member.front().send(std::string(64 * KiB, '\n'));
+  expect_silence(member);
+}
+
+TEST_CASE("ABUSE-09 150 members of a chat, and one floods it with empty lines") {
+  judge({.requirement =
+             "who says much takes no more of the server's time than what it says is worth: others are heard",
+         .source = "contract, point 1; README, \"the services\"",
+         .catches = "a send for each line and member: 64 KiB of empty lines are ten million in one callback",
+         .service = "chat"},
+        [](Scene& scene) {
+          constexpr std::size_t size = 150;
+          if (scene.served_at_once(size) < size) {
+            std::vector<Peer> few = scene.connect_many(3);
+            return in_turns(scene, few, flood_alone);
+          }
+          std::vector<Peer> members = scene.connect_many(size);
+          gather(members);
+          speak_beside_a_flood(scene, members);
+        });
+}
+
+/// A line of its own for each number, whole and of one length.
+std::string numbered(std::size_t number) {
+  std::string line(1000, '.');
+  const std::string digits = std::to_string(number);
+  std::ranges::copy(digits, line.begin());
+  line.back() = '\n';
+  return line;
+}
+
+/// What a member heard who did not read for a while: whole lines, in order, but not all.
+void expect_whole_lines(std::string_view heard) {
+  std::size_t next = 0;
+  while (!heard.empty()) {
+    const std::string line(heard.substr(0, std::min(heard.find('\n'), heard.size() - 1) + 1));
+    heard.remove_prefix(line.size());
+    if (line == "\n") continue;
+    const std::size_t number = std::strtoul(line.c_str(), nullptr, 10);
+    expect(number >= next && line == numbered(number),
+           "a whole line, not before number " + std::to_string(next), line);
+    next = number + 1;
+  }
+}
+
+TEST_CASE("ABUSE-10 a member of a chat that does not read holds up nobody, and loses whole lines") {
+  judge({.requirement = "a member is waited for only as long as it reads; what it loses are whole lines",
+         .source = "README, \"the services\"; contract, point 9",
+         .catches = "a talker that waits for the slowest member: one that stops reading stops the chat; a "
+                    "line cut where "
+                    "the queue was full",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          Server& server = scene.start({.service = "chat", .options = {"--write-timeout", "0"}});
+          std::vector<Peer> members =
+              scene.connect_many(3, server);  // a talker, one that reads, one that does not
+          if (scene.served_at_once(3) < 3) return in_turns(scene, members, flood_alone);
+          gather(members);
+          members[0].send("listen\n");
+          for (Peer& member : std::span(members).subspan(1))
+            while (receive_line(member) != "listen\n") {  // before it come the others' joins
+            }
+          std::string lines, unheard;
+          for (std::size_t line = 0; lines.size() < 24 * 1024 * KiB; ++line)
+            lines += numbered(line);
+          lines += std::string(512 * KiB, '\n');  // they fill a queue to the last byte
+          const Time begun = Clock::now();
+          std::array both{Talk{&members[0], lines, {}}, Talk{&members[1], {}, lines}};
+          talk(both);
+          expect(Clock::now() - begun < patience(), "the talker to wait a moment at most",
+                 "it waited longer");
+          members[0].send("the end\n");
+          members[0].finish();
+          // Now it reads; what is in its queue comes, and then, since nobody is left, the server's end.
+          members[2].finish();
+          unheard = expect_rest_and_fin(members[2]);
+          if (unheard.ends_with("the end\n")) unheard.resize(unheard.rfind("the end\n"));
+          expect(unheard.size() < lines.size(), "lines that were lost to it", "none: nothing was tried");
+          expect_whole_lines(unheard);
+        });
+}
+
 }  // namespace
 }  // namespace conformance

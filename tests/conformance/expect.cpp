@@ -384,6 +384,28 @@ void expect_quick_answers(Scene& scene, std::span<Peer> peers, const std::functi
   scene.note("99 of 100 answers within " + p99);
 }
 
+std::string receive_line(Peer& peer) {
+  std::string line;
+  while (!line.ends_with('\n') && line.size() < std::size_t{64} * 1024)
+    line += peer.receive(1);
+  return line;
+}
+
+void gather(std::span<Peer> members) {
+  for (std::size_t i = 1; i < members.size(); ++i) {
+    const std::string hello = "join " + std::to_string(i) + "\n";
+    const Time until = Clock::now() + patience();
+    members[i].send(hello);
+    for (bool heard = false; !heard;) {
+      expect(Clock::now() < until, "member 0 to hear " + members[i].name(), "nothing");
+      if (members[0].readable(milliseconds(100)))
+        heard = receive_line(members[0]) == hello;
+      else
+        members[i].send(hello);  // member 0 was not in the room yet
+    }
+  }
+}
+
 TableEntry server_end(const Server& server, const Peer& peer) {
   for (const TableEntry& entry : socket_table())
     if (entry.local_port == server.target().port && entry.remote_port == peer.local_port()) return entry;

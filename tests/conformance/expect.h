@@ -82,6 +82,10 @@ void in_turns(Scene&, std::span<Peer>, const std::function<void(std::span<Peer>)
 /// never waits, goes on beside them. 99 of 100 answers must take less than a second. The figure is noted.
 void expect_quick_answers(Scene&, std::span<Peer>, const std::function<void()>& meanwhile = {});
 
+std::string receive_line(Peer&);
+/// Members of a chat: member 0 hears each of the others, and then all are in the room.
+void gather(std::span<Peer>);
+
 /// The server's end of a client's connection, as the system sees it.
 TableEntry server_end(const Server&, const Peer&);
 

@@ -209,9 +209,10 @@ int main(int argc, char** argv) {
   try {
     prepare_console();
     CommandLine line = read_command_line({argv, static_cast<std::size_t>(argc)});
-    if (!line.help) return play(line);
-    print_help(line);
-    return EXIT_SUCCESS;
+    int status = EXIT_SUCCESS;
+    line.help ? print_help(line) : void(status = play(line));
+    if (!std::cout.flush()) throw std::runtime_error("standard output cannot be written");
+    return status;
   } catch (const std::exception& error) {
     std::cerr << error.what() + std::string("\n");
     return 2;

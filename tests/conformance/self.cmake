@@ -88,6 +88,14 @@ demand(2 "^nobody answers at 127.0.0.1:1: [^\n]*\n$" --connect 127.0.0.1:1)
 demand(2 "^not a numeric address: nowhere\n$" --connect nowhere:80)
 demand(2 "--sever" --sever "${good}")
 
+# Nobody sees a table that could not be written.
+foreach(arguments "--help" "--list-test-cases" "--server;${good};-tc=SVC-01*")
+  execute_process(COMMAND ${CONFORMANCE} ${arguments} TIMEOUT ${within} OUTPUT_FILE /dev/full RESULT_VARIABLE ended ERROR_QUIET)
+  if(NOT ended STREQUAL 2)
+    message(SEND_ERROR "conformance ${arguments} >/dev/full must end with 2. It ended with ${ended}")
+  endif()
+endforeach()
+
 # Several servers in one run: a grid, a page and JUnit's XML. What a server says is text, and never more.
 set(page ${FOLDER}/conformance_self.html)
 set(junit ${FOLDER}/conformance_self.xml)

@@ -348,27 +348,33 @@ TEST_CASE("SVC-14 http: HEAD, 1.0, 400, 404, 405, 431, 505") {
       });
 }
 
-std::string receive_line(Peer& peer) {
-  std::string line;
-  while (!line.ends_with('\n') && line.size() < 64 * KiB)
-    line += peer.receive(1);
-  return line;
-}
-
-/// Member 0 hears each of the others once both have joined: then all are in the room.
-void gather(std::span<Peer> members) {
-  for (std::size_t i = 1; i < members.size(); ++i) {
-    const std::string hello = "join " + std::to_string(i) + "\n";
-    const Time until = Clock::now() + patience();
-    members[i].send(hello);
-    for (bool heard = false; !heard;) {
-      expect(Clock::now() < until, "member 0 to hear " + members[i].name(), "nothing");
-      if (members[0].readable(milliseconds(100)))
-        heard = receive_line(members[0]) == hello;
-      else
-        members[i].send(hello);  // member 0 was not in the room yet
-    }
-  }
+TEST_CASE("SVC-17 http: 414 for a line that is too long, 501 for a method that nobody knows") {
+  judge({.requirement =
+             "a target of 8 000 octets is read; a longer one is told what is wrong; a method that is known "
+             "and not served is a 405, any other a 501",
+         .source = "RFC 9112, 3; RFC 9110, 9.1, 15.5.6, 15.5.15 and 15.6.2",
+         .catches =
+             "431 for whatever is too long; 405 for whatever is not GET, with a list of what else to try; "
+             "content behind the answer to a HEAD that is refused",
+         .service = "http"},
+        [](Scene& scene) {
+          const std::string path(8000, 'x'), end = " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+          Peer peer = scene.connect();
+          ask(peer, "GET /" + path + end, 404);
+          for (const std::string known : {"POST", "PUT", "DELETE", "OPTIONS"})
+            ask(peer, known + " /" + end, 405);
+          for (const std::string unknown : {"BREW", "get"}) {
+            const HttpReply reply = ask(peer, unknown + " /" + end, 501);
+            expect(reply.field("Allow").empty(), "no Allow with a 501", reply.head);
+          }
+          ask(peer, get, 200);  // none of them is a reason to end the connection
+          expect_orderly_end(peer);
+          expect_refused(scene, "GET /" + std::string(256 * KiB, 'x'), 414);
+          Peer bare = scene.connect();
+          bare.send("HEAD /" + std::string(64 * KiB, 'x'));
+          expect_status(receive_reply(bare, Body::none), 414, "HEAD of a target that is too long");
+          expect_fin(bare);
+        });
 }
 
 /// A line stays whole though its talker pauses in the middle of it, and another one speaks meanwhile.
@@ -464,6 +470,63 @@ TEST_CASE("SVC-15 chat: each line to all others, none to oneself, whole with 50 
           interrupt(members);
           converse(members, lines);
         });
+}
+
+/// Numbered lines of many lengths.
+std::string speech(std::size_t size) {
+  std::string lines;
+  for (std::size_t line = 0; lines.size() < size; ++line)
+    lines += said(0, line);
+  return lines;
+}
+
+/// Member 0 says all of it, as fast as it is taken. The others read all the time, at most 32 MB a second each, and must
+/// hear all of it.
+void expect_speech_heard(std::span<Peer> members, std::string_view speech) {
+  members[0].send("listen\n");
+  for (Peer& member : members.subspan(1))
+    while (receive_line(member) != "listen\n") {  // before it come the others' joins
+    }
+  std::vector<std::size_t> heard(members.size());
+  std::vector<char> buffer(32 * KiB);
+  std::size_t said = 0;
+  Time deadline = Clock::now() + patience();
+  while (
+      std::any_of(heard.begin() + 1, heard.end(), [&](std::size_t bytes) { return bytes < speech.size(); })) {
+    expect(Clock::now() < deadline, "the speech to be heard to its end", "nothing comes any more");
+    said += members[0].offer(speech.substr(said, MiB));
+    for (std::size_t i = 1; i < members.size(); ++i) {
+      const Received in = members[i].take(buffer);
+      expect(std::string_view(buffer.data(), in.bytes) == speech.substr(heard[i], in.bytes),
+             "all lines, in order, behind byte " + std::to_string(heard[i]), "others: some are lost");
+      heard[i] += in.bytes;
+      if (in.bytes > 0) deadline = Clock::now() + patience();
+    }
+    members[0].readable(milliseconds(1));  // never: this is what they take their time for
+  }
+}
+
+TEST_CASE("SVC-18 chat: who reads all the time loses no line, however much one says") {
+  judge(
+      {.requirement = "lines are lost to a member that does not read, and to nobody else",
+       .source = "README, \"the services\"; contract, points 4 and 9",
+       .catches =
+           "a talker that is read faster than what it says is passed on: queues grow to their cap, and whole "
+           "lines are dropped for members that take all they get",
+       .service = "chat"},
+      [](Scene& scene) {
+        constexpr std::size_t size = 4;
+        std::vector<Peer> members = scene.connect_many(size);
+        if (scene.served_at_once(size) < size) {
+          in_turns(scene, members, [](std::span<Peer> alone) {
+            alone.front().send("is anybody here?\n");
+            expect_silence(alone);
+          });
+          return;
+        }
+        gather(members);
+        expect_speech_heard(members, speech(32 * MiB));
+      });
 }
 
 std::string run_tool(const std::string& command) {

@@ -125,13 +125,16 @@ bool is_plain(std::string_view header) {
 }
 
 void check_error(std::string_view header, const HttpRequest& request) {
-  constexpr std::array errors{400, 431, 501, 505};
+  constexpr std::array errors{400, 414, 431, 501, 505};
   require(std::ranges::find(errors, request.error) != errors.end(),
           std::to_string(request.error) + " is an error");
   require(!request.keep_alive, "an error ends the connection");
   require(request.error != 400 || !is_plain(header), "nobody may refuse this: " + std::string(header));
-  require(request.error != 431 || header.size() == HttpParser::longest_header,
-          "a 431 is for 16 KiB, no less");
+  const bool too_long = header.size() == HttpParser::longest_header;
+  require((request.error != 414 && request.error != 431) || too_long,
+          "a 414 and a 431 are for 16 KiB, no less");
+  require(request.error != 414 || header.find('\n', header.find_first_not_of("\r\n")) == header.npos,
+          "a 414 is for a request line");
 }
 
 void check_response(const HttpRequest& request) {

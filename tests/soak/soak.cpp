@@ -265,7 +265,9 @@ int soak(const CommandLine& line) {
 int main(int argc, char** argv) {
   try {
     const soak::CommandLine line = soak::read_command_line({argv, static_cast<std::size_t>(argc)});
-    return line.help ? EXIT_SUCCESS : soak::soak(line);
+    const int status = line.help ? EXIT_SUCCESS : soak::soak(line);
+    if (!std::cout.flush()) throw std::runtime_error("standard output cannot be written");
+    return status;
   } catch (const std::exception& error) {
     std::cerr << error.what() + std::string("\n");
     return 2;

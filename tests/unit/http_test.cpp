@@ -7,6 +7,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/services/http_parser.h"
@@ -231,9 +232,23 @@ TEST_CASE("http: a header has 16 KiB, to the byte, in whatever pieces it comes")
   CHECK(found(bytes_of(too_long)) == "431");
   CHECK(found({get + too_long}) == "GET / keep, 431");
 
-  CHECK(found({"GET /" + std::string(HttpParser::longest_header, 'x')}) ==
-        "431");                                                            // an endless line (ABUSE-07)
-  CHECK(found({std::string(HttpParser::longest_header, '\n')}) == "431");  // and endless empty ones
+  // An endless line (ABUSE-07), by what of it is endless
+  const std::string endless(HttpParser::longest_header, 'x');
+  for (const auto& [request_line, status] : {std::pair{"GET /" + endless, "414"},
+                                             {"GET /" + endless + get, "414"},
+                                             {"BREW " + endless, "414"},
+                                             {endless, "501"},
+                                             {"(" + endless, "400"}}) {
+    CHECK(found({request_line}) == status);
+    CHECK(found(bytes_of(request_line)) == status);
+  }
+  HttpParser parser;
+  const std::string head = "HEAD /" + endless;
+  std::string_view input = head;
+  CHECK(parser.next(input)->method == "HEAD");  // else its answer would have content
+  const std::string target = "/" + std::string(8000, 'x');
+  CHECK(found({line("GET " + target + " HTTP/1.1")}) == "GET " + target + " keep");  // RFC 9112, 3
+  CHECK(found({std::string(HttpParser::longest_header, '\n')}) == "431");            // and endless empty ones
   std::string many = "GET / HTTP/1.1\r\n";
   while (many.size() < HttpParser::longest_header)
     many += "a:b\r\n";
@@ -328,7 +343,15 @@ TEST_CASE("http: answers") {
   CHECK(answer({"POST", "/", true}).find("\r\nAllow: GET, HEAD\r\n") != std::string::npos);
   CHECK(page.find("Connection") == std::string::npos);
   CHECK(answer({"GET", "/", false}).find("\r\nConnection: close\r\n") != std::string::npos);
-  for (const int error : {400, 431, 501, 505}) {
+  for (const std::string method : {"OPTIONS", "PUT", "DELETE", "CONNECT", "TRACE", "PATCH"})
+    CHECK(answer({method, "/", true}).starts_with("HTTP/1.1 405 "));
+  for (const std::string method : {"BREW", "get", "POSTS", "PRI"}) {  // methods have case (RFC 9110, 9.1)
+    const std::string text = answer({method, "/", true});
+    CHECK(text.starts_with("HTTP/1.1 501 Not Implemented\r\n"));
+    CHECK(text.find("Allow") == std::string::npos);
+    CHECK(text.find("Connection: close") == std::string::npos);
+  }
+  for (const int error : {400, 414, 431, 501, 505}) {
     const std::string text = answer({"", "", false, error});
     CHECK(text.starts_with("HTTP/1.1 " + std::to_string(error) + " "));
     CHECK(text.find("\r\nConnection: close\r\n") != std::string::npos);

@@ -38,7 +38,7 @@ void stop_on_signal(Server& server, Milliseconds drain) {
   server.stop(drain);
 }
 
-/// To standard output, at once. If that takes it not, the program has not done what it was asked for. LIFE-11
+/// To standard output, at once. If it cannot be written there, the program has not done what it was asked for. LIFE-12
 void print(const std::string& text) {
   errno = 0;
   if (!(std::cout << text << std::flush))

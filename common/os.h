@@ -186,8 +186,8 @@ void write_log_line(std::string_view line) noexcept;
 void prepare_process();
 /// The models keep a buffer of 64 KiB on a stack. LIM-10
 inline constexpr std::size_t stack_needed = 256 * 1024;
-/// Sleeps until one of SIGINT, SIGTERM (Windows: Ctrl-C, Ctrl-Break, console close) is received at `from` or later; those
-/// before it are dropped. Returns when it was received. One thread at a time.
+/// Sleeps until one of SIGINT, SIGTERM, SIGHUP (Windows: Ctrl-C, Ctrl-Break, console close) is received at `from` or
+/// later; those before it are dropped. Returns when it was received. One thread at a time.
 Time wait_for_stop_signal(Time from = {});
 [[noreturn]] void exit_at_once(int status) noexcept;
 

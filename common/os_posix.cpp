@@ -295,11 +295,17 @@ void ignore(int signal) {
   if (::sigaction(signal, &action, nullptr) != 0) fail("sigaction");
 }
 
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 sigset_t stop_signals() {
   sigset_t ends;
   ::sigemptyset(&ends);
   ::sigaddset(&ends, SIGINT);
   ::sigaddset(&ends, SIGTERM);
+  if (!is_ignored(SIGHUP)) ::sigaddset(&ends, SIGHUP);  // the terminal is gone; nohup(1) has it ignored
   return ends;
 }
 
@@ -343,9 +349,10 @@ void prepare_process() {
   for (int descriptor = 0; descriptor <= 2; ++descriptor)
     if (::fcntl(descriptor, F_GETFD) == -1 && ::open("/dev/null", O_RDWR) != descriptor)
       fail("open /dev/null");
-  ignore(SIGPIPE);  // a reader that is gone: LIFE-07
-  ignore(SIGXFSZ);  // a log file as large as it may be (ulimit -f): LIM-11
-  ignore(SIGTTOU);  // a line to a terminal that stops programs of the background for it (stty tostop)
+  // What a line of the log may bring upon a process: its reader is gone; the file is as large as it may be
+  // (ulimit -f); the terminal stops those who write to it from the background (stty tostop). LIFE-07, LIFE-11
+  for (const int signal : {SIGPIPE, SIGXFSZ, SIGTTOU})
+    ignore(signal);
   const sigset_t ends = stop_signals();
   if (const int error = ::pthread_sigmask(SIG_BLOCK, &ends, nullptr); error != 0)
     throw std::system_error(error, std::system_category(), "pthread_sigmask");

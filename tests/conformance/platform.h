@@ -56,8 +56,8 @@ struct Launch {
   bool gently = false;  ///< if we die it is interrupted; else it is killed
 };
 
-/// SIGTERM and SIGINT; Windows: Ctrl-Break and Ctrl-C.
-enum class Signal { terminate, interrupt };
+/// SIGTERM, SIGINT and SIGHUP; Windows: Ctrl-Break, Ctrl-C and none.
+enum class Signal { terminate, interrupt, hang_up };
 
 struct WaysToStop {
   std::vector<Signal> all{};  ///< those that reach the program; the first is the usual one

@@ -285,12 +285,13 @@ std::vector<std::string> Process::log_pieces() {
 }
 
 WaysToStop Process::ways_to_stop() const {
-  if (!self_->wineserver) return {{Signal::terminate, Signal::interrupt}, {}};
+  if (!self_->wineserver) return {{Signal::terminate, Signal::interrupt, Signal::hang_up}, {}};
   return {{Signal::interrupt}, "asked by Ctrl-C; Linux cannot ask a program under Wine by Ctrl-Break"};
 }
 
 void Process::send(Signal signal) {
-  if (running()) ::kill(self_->id, signal == Signal::terminate ? SIGTERM : SIGINT);  // Wine: SIGINT is Ctrl-C
+  const int number = signal == Signal::terminate ? SIGTERM : signal == Signal::interrupt ? SIGINT : SIGHUP;
+  if (running()) ::kill(self_->id, number);  // Wine: SIGINT is Ctrl-C
 }
 
 void Process::kill() {

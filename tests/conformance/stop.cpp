@@ -51,8 +51,9 @@ void expect_refusal_at_once(Scene& scene, Server& server) {
 }
 
 TEST_CASE("STOP-01 each way to stop, idle: exit 0 within a second") {
-  judge({.requirement = "SIGTERM and SIGINT (Windows: Ctrl-Break and Ctrl-C) end a server that nobody uses, "
-                        "in order and soon",
+  judge({.requirement =
+             "SIGTERM, SIGINT and SIGHUP (Windows: Ctrl-Break, Ctrl-C) end a server that nobody uses, "
+             "in order and soon",
          .source = stop_contract,
          .catches =
              "a sleep that the signal does not end; a handler that is installed after READY; an accept that "

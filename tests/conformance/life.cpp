@@ -320,5 +320,23 @@ TEST_CASE("LIFE-13 a start that fails says at which address, and why") {
       });
 }
 
+TEST_CASE("LIFE-14 in the background of a terminal that stops its writers: serves") {
+  judge({.requirement = "a server whose output goes to a terminal is not held up by it",
+         .source = "termios(3), TOSTOP; signal(7): the default action of SIGTTOU stops the process",
+         .catches = "a server that its first line stops, after \"stty tostop\" and started with \"&\"",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          if (scene.profile().platform == "windows" || !has_program("script"))
+            throw NotApplicable("needs a terminal of POSIX's, and script(1) to make one");
+          const std::string server = scene.subject().options().server + " --port 0";
+          // The shell has job control, which gives the server a process group of its own.
+          const std::string commands = "stty tostop; set -m; " + server + " & sleep 1; kill -KILL $!";
+          Process terminal({.words = {"script", "-qec", commands, "/dev/null"}});
+          const auto ready = terminal.line(patience());
+          expect(ready && ready->starts_with("READY "), "a READY line", ready ? *ready : "none");
+          expect(terminal.wait(patience()).has_value(), "an end of it all", "it still runs");
+        });
+}
+
 }  // namespace
 }  // namespace conformance

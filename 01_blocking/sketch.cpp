@@ -80,7 +80,7 @@ bool send_all(const Socket& client, std::span<const char> bytes) {
 void close_connection(Socket) {}  // ~Socket sends a FIN: after the peer's, all has been read
 
 void serve(Socket client) {
-  std::array<char, 65536> buffer;
+  std::array<char, 16384> buffer;
   while (const std::size_t n = receive(client, buffer))
     if (!send_all(client, std::span(buffer).first(n))) break;
   close_connection(std::move(client));

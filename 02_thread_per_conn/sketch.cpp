@@ -13,6 +13,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -80,7 +81,7 @@ bool send_all(const Socket& client, std::span<const char> bytes) {
 void close_connection(Socket) {}  // ~Socket sends a FIN: after the peer's, all has been read
 
 void serve(Socket client) {
-  std::array<char, 65536> buffer;
+  std::array<char, 16384> buffer;
   while (const std::size_t n = receive(client, buffer))
     if (!send_all(client, std::span(buffer).first(n))) break;
   close_connection(std::move(client));
@@ -96,6 +97,14 @@ void run(const Socket& listener) {
       std::cerr << "no thread for a client: " << error.what() << '\n';
     }
   }
+}
+
+// 1024 descriptors are the usual soft limit. A process may raise its own to the hard one; if not, it serves fewer.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 Socket listen_on(std::uint16_t port) {
@@ -127,5 +136,6 @@ int main(int argc, char** argv) {
     std::cerr << "usage: " << argv[0] << " [port], a number from 0 (any) to 65535\n";
     return 2;
   }
+  raise_descriptor_limit();
   run(listen_on(port));
 }

@@ -61,7 +61,7 @@ void accept_client(const Socket& listener, Clients& clients) {
 }
 
 bool receive(Client& client) {  // false: the peer's FIN, or the connection is broken
-  std::array<char, 65536> buffer;
+  std::array<char, 16384> buffer;
   const ssize_t n = recv(client.socket.fd, buffer.data(), buffer.size(), 0);
   if (n < 0) return errno == EAGAIN || errno == EINTR;  // a readiness can be false
   client.pending.assign(buffer.data(), n);

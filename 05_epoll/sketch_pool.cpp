@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -72,7 +73,7 @@ void accept_client(const Socket& poller, const Socket& listener) {
 }
 
 bool receive(Client& client) {  // false: the peer's FIN, or the connection is broken
-  std::array<char, 65536> buffer;
+  std::array<char, 16384> buffer;
   const ssize_t n = recv(client.socket.fd, buffer.data(), buffer.size(), 0);
   if (n < 0) return errno == EAGAIN || errno == EINTR;  // a readiness can be false
   client.pending.assign(buffer.data(), n);
@@ -117,6 +118,14 @@ void run(const Socket& listener) {
     worker = std::jthread([&] { work(poller, listener); });
 }
 
+// 1024 descriptors are the usual soft limit. A process may raise its own to the hard one; if not, it serves fewer.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 Socket listen_on(std::uint16_t port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -146,5 +155,6 @@ int main(int argc, char** argv) {
     std::cerr << "usage: " << argv[0] << " [port], a number from 0 (any) to 65535\n";
     return 2;
   }
+  raise_descriptor_limit();
   run(listen_on(port));
 }

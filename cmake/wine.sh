@@ -4,6 +4,9 @@
 WINEPREFIX=${WINEPREFIX:-$(cd "$(dirname "$0")/.." && pwd)/build/wine}
 WINEDEBUG=${WINEDEBUG:--all}
 export WINEPREFIX WINEDEBUG
+# Wine's server holds the sockets of all programs, and keeps the soft limit that it is started with: 1024, usually.
+# shellcheck disable=SC3045  # dash, bash, ksh and busybox have both
+ulimit -Sn "$(ulimit -Hn)" 2>/dev/null || :
 if [ ! -e "$WINEPREFIX/system.reg" ]; then # written when the prefix is whole
   mkdir -p "$WINEPREFIX"
   flock "$WINEPREFIX" sh -c '[ -e "$WINEPREFIX/system.reg" ] || { wineboot -i && wineserver -w; }' >&2 || exit 125

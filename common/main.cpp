@@ -1,9 +1,11 @@
 // A server's main, the same for every rung: which model serves was decided by the library it is linked with.
+#include <cerrno>
 #include <cstdlib>
 #include <exception>
 #include <functional>
 #include <iostream>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -22,12 +24,15 @@ using namespace ladder;
 
 constexpr std::string_view version = LADDER_VERSION;  // from CMakeLists.txt
 
+/// One Ctrl-C may arrive twice: from the terminal, and from a wrapper such as timeout(1). STOP-09
+constexpr Milliseconds same_signal{500};
+
 /// The first signal stops the server in order, a second one at once.
 void stop_on_signal(Server& server, Milliseconds drain) {
-  os::wait_for_stop_signal();
+  const Time asked = os::wait_for_stop_signal();
   try {
-    std::thread([] {
-      os::wait_for_stop_signal();
+    std::thread([asked] {
+      os::wait_for_stop_signal(asked + same_signal);
       os::exit_at_once(EXIT_FAILURE);
     }).detach();
   } catch (const std::exception&) {
@@ -36,18 +41,25 @@ void stop_on_signal(Server& server, Milliseconds drain) {
   server.stop(drain);
 }
 
+/// To standard output, at once. If it cannot be written there, the program has not done what it was asked for. LIFE-12
+void print(const std::string& text) {
+  errno = 0;
+  if (!(std::cout << text << std::flush))
+    throw std::runtime_error("standard output: " + std::generic_category().message(errno ? errno : EIO));
+}
+
 /// One line for programs, and on a terminal a second one for people, who think that a silent server hangs.
 void announce(const CommandLine& line, const Profile& profile, const Endpoint& endpoint) {
   const std::string host = host_of(endpoint);
   const std::string port = std::to_string(endpoint.port);
-  std::cout << "READY model=" << profile.model << " service=" << line.service << " host=" << host
-            << " port=" << port << " pid=" << os::process_id() << '\n';
+  std::string text = "READY model=" + std::string(profile.model) + " service=" + line.service +
+                     " host=" + host + " port=" + port + " pid=" + std::to_string(os::process_id()) + "\n";
   if (os::is_terminal_output())
-    std::cout << "Now type in another terminal: "
-              << (line.service == "http" ? "curl -v http://" + to_string(endpoint) + "/"
-                                         : "nc " + host + " " + port)
-              << "    (Ctrl-C here stops the server)\n";
-  std::cout.flush();
+    text +=
+        "Now type in another terminal: " +
+        (line.service == "http" ? "curl -v http://" + to_string(endpoint) + "/" : "nc " + host + " " + port) +
+        "    (Ctrl-C here stops the server)\n";
+  print(text);
 }
 
 /// Of a thread that cannot be made std::thread says no more than "Resource temporarily unavailable".
@@ -68,7 +80,7 @@ void serve(const CommandLine& line, const Profile& profile, Callbacks callbacks)
     os::exit_at_once(EXIT_FAILURE);  // the stopper sleeps on, and holds the server
   }
   stopper.join();
-  if (line.stats) std::cout << to_json(server->stats()) << std::endl;
+  if (line.stats) print(to_json(server->stats()) + "\n");
 }
 
 }  // namespace
@@ -79,11 +91,11 @@ int main(int argc, char** argv) {
     const CommandLine line = parse_command_line(argc, argv, profile({}));
     const Profile this_profile = profile(line.options);
     if (line.help) {
-      std::cout << usage(this_profile);
+      print(usage(this_profile));
     } else if (line.version) {
-      std::cout << "socket ladder " << version << ", " << this_profile.model << '\n';
+      print("socket ladder " + std::string(version) + ", " + std::string(this_profile.model) + "\n");
     } else if (line.describe) {
-      std::cout << describe(this_profile, line) << '\n';
+      print(describe(this_profile, line) + "\n");
     } else {
       serve(line, this_profile, make_service(line.service, line.options));
     }

@@ -6,8 +6,12 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -189,12 +193,17 @@ bool is_terminal_output();  ///< whether standard output goes to a person
 /// server.
 void write_log_line(std::string_view line) noexcept;
 
-/// For a program's main, before it opens anything or makes a thread: descriptors 0, 1 and 2 are open
-/// afterwards (else a client would become one of them and get our log), SIGPIPE is ignored, and the signals
-/// that ask for an end wait for wait_for_stop_signal().
+/// For a program's main, before it opens anything or makes a thread. Afterwards descriptors 0, 1 and 2 are open (else a
+/// client would become one of them and get our log); output that nobody takes ends or stops no process (SIGPIPE, SIGXFSZ,
+/// SIGTTOU); the signals that ask for an end wait for wait_for_stop_signal(); the process may have as many descriptors as
+/// the system lets it; and this thread, and those made from now on, have a stack of stack_needed bytes at least. Throws
+/// std::system_error, std::runtime_error.
 void prepare_process();
-/// Sleeps until one of SIGINT, SIGTERM (Windows: Ctrl-C, Ctrl-Break, console close).
-void wait_for_stop_signal();
+/// The models keep a buffer of 64 KiB on a stack. LIM-10
+inline constexpr std::size_t stack_needed = 256 * 1024;
+/// Sleeps until one of SIGINT, SIGTERM, SIGHUP (Windows: Ctrl-C, Ctrl-Break, console close) is received at `from` or
+/// later; those before it are dropped. Returns when it was received. One thread at a time.
+Time wait_for_stop_signal(Time from = {});
 [[noreturn]] void exit_at_once(int status) noexcept;
 
 }  // namespace ladder::os

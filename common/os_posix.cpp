@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -23,6 +24,7 @@
 #include <cstring>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -42,10 +44,6 @@ std::error_code last_error() {
 
 [[noreturn]] void fail(const std::string& what) {
   throw std::system_error(last_error(), what);
-}
-
-void set(Handle socket, int level, int option, int value) {
-  if (::setsockopt(socket, level, option, &value, sizeof value) != 0) fail("setsockopt");
 }
 
 struct Address {
@@ -124,19 +122,11 @@ bool is_numeric_address(const std::string& host) {
 
 namespace {
 
-/// Set on the listener: accepted sockets inherit it on Linux.
-void keep_alive(Handle socket, Milliseconds silence) {
-  if (silence.count() == 0) return;
-  constexpr int probes = 3;
-  constexpr int most = 32767;  // tcp(7): the kernel takes no more seconds
-  const auto seconds = [](Milliseconds time) {
-    return static_cast<int>(
-        std::min<std::int64_t>(std::chrono::ceil<std::chrono::seconds>(time).count(), most));
-  };
-  set(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
-  set(socket, IPPROTO_TCP, TCP_KEEPIDLE, seconds(silence));
-  set(socket, IPPROTO_TCP, TCP_KEEPINTVL, seconds(silence / 4));
-  set(socket, IPPROTO_TCP, TCP_KEEPCNT, probes);
+/// tcp(7): whole seconds, from 1 to 32 767.
+int probe_seconds(Milliseconds time) {
+  constexpr std::int64_t most = 32'767;
+  return static_cast<int>(
+      std::clamp<std::int64_t>(std::chrono::ceil<std::chrono::seconds>(time).count(), 1, most));
 }
 
 Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode mode, Milliseconds silence) {
@@ -147,15 +137,23 @@ Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode
     throw std::system_error(std::make_error_code(std::errc::invalid_argument), "address " + where);
   const int flags = SOCK_STREAM | SOCK_CLOEXEC | (mode == Mode::non_blocking ? SOCK_NONBLOCK : 0);
   Descriptor socket(::socket(address->storage.ss_family, flags, 0));
-  if (!socket) fail("socket");
+  if (!socket) fail("socket " + where);
+  const auto set = [&](int level, int option, int value) {
+    if (::setsockopt(socket.get(), level, option, &value, sizeof value) != 0) fail("setsockopt " + where);
+  };
   // Without it, bind fails for a minute after a restart: connections that we closed first are in TIME_WAIT.
   // LIFE-03
-  set(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  set(SOL_SOCKET, SO_REUSEADDR, 1);
   // Replies are written whole, so Nagle's delay would only hold them back. Accepted sockets inherit it on
   // Linux.
-  set(socket.get(), IPPROTO_TCP, TCP_NODELAY, 1);
-  keep_alive(socket.get(), silence);
-  if (address->storage.ss_family == AF_INET6) set(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  if (silence.count() > 0) {  // accepted sockets inherit it on Linux
+    set(SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(IPPROTO_TCP, TCP_KEEPIDLE, probe_seconds(silence));
+    set(IPPROTO_TCP, TCP_KEEPINTVL, probe_seconds(silence / 4));
+    set(IPPROTO_TCP, TCP_KEEPCNT, 3);
+  }
+  if (address->storage.ss_family == AF_INET6) set(IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (::bind(socket.get(), address->any(), address->size) != 0) fail("bind " + where);
   if (::listen(socket.get(), backlog > 0 ? backlog : SOMAXCONN) != 0) fail("listen " + where);
   return socket;
@@ -327,28 +325,85 @@ void write_log_line(std::string_view line) noexcept {
       ::write(STDERR_FILENO, text.data(), size + 1);  // nobody left to tell
 }
 
+namespace {
+
+void ignore(int signal) {
+  struct sigaction action {};
+  action.sa_handler = SIG_IGN;
+  if (::sigaction(signal, &action, nullptr) != 0) fail("sigaction");
+}
+
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+sigset_t stop_signals() {
+  sigset_t ends;
+  ::sigemptyset(&ends);
+  ::sigaddset(&ends, SIGINT);
+  ::sigaddset(&ends, SIGTERM);
+  if (!is_ignored(SIGHUP)) ::sigaddset(&ends, SIGHUP);  // the terminal is gone; nohup(1) has it ignored
+  return ends;
+}
+
+/// 1024 is the usual soft limit, and with it epoll holds fewer connections than select could: each process may raise its
+/// own to the hard one (setrlimit(2)). If that fails, it serves fewer. LIM-09
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// The first thread's stack grows up to the soft limit of the moment. The others get what the limit was at the start
+/// (pthread_attr_init(3)), which may be 64 KiB: less than a model's buffer, and a crash at the first byte. LIM-10
+void provide_stacks() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_STACK, &limit) != 0) fail("getrlimit");
+  if (limit.rlim_cur < stack_needed) {
+    limit.rlim_cur = std::min<rlim_t>(stack_needed, limit.rlim_max);
+    if (::setrlimit(RLIMIT_STACK, &limit) != 0) fail("setrlimit");
+    if (limit.rlim_cur < stack_needed)
+      throw std::runtime_error("a stack may have no more than " + std::to_string(limit.rlim_max / 1024) +
+                               " KiB (ulimit -s), and " + std::to_string(stack_needed / 1024) +
+                               " are needed");
+  }
+  pthread_attr_t usual;
+  std::size_t size = 0;
+  int error = ::pthread_getattr_default_np(&usual);
+  if (error == 0) {
+    error = ::pthread_attr_getstacksize(&usual, &size);
+    if (error == 0 && size < stack_needed) error = ::pthread_attr_setstacksize(&usual, stack_needed);
+    if (error == 0 && size < stack_needed) error = ::pthread_setattr_default_np(&usual);
+    ::pthread_attr_destroy(&usual);
+  }
+  if (error != 0) throw std::system_error(error, std::system_category(), "the threads' stack size");
+}
+
+}  // namespace
+
 void prepare_process() {
   for (int descriptor = 0; descriptor <= 2; ++descriptor)
     if (::fcntl(descriptor, F_GETFD) == -1 && ::open("/dev/null", O_RDWR) != descriptor)
       fail("open /dev/null");
-  struct sigaction ignore {};
-  ignore.sa_handler = SIG_IGN;
-  if (::sigaction(SIGPIPE, &ignore, nullptr) != 0) fail("sigaction");
-  sigset_t ends;
-  ::sigemptyset(&ends);
-  ::sigaddset(&ends, SIGINT);
-  ::sigaddset(&ends, SIGTERM);
+  // What a line of the log may bring upon a process: its reader is gone; the file is as large as it may be
+  // (ulimit -f); the terminal stops those who write to it from the background (stty tostop). LIFE-07, LIFE-11
+  for (const int signal : {SIGPIPE, SIGXFSZ, SIGTTOU})
+    ignore(signal);
+  const sigset_t ends = stop_signals();
   if (const int error = ::pthread_sigmask(SIG_BLOCK, &ends, nullptr); error != 0)
     throw std::system_error(error, std::system_category(), "pthread_sigmask");
+  raise_descriptor_limit();
+  provide_stacks();
 }
 
-void wait_for_stop_signal() {
-  sigset_t ends;
-  ::sigemptyset(&ends);
-  ::sigaddset(&ends, SIGINT);
-  ::sigaddset(&ends, SIGTERM);
-  int signal = 0;
-  while (::sigwait(&ends, &signal) != 0) {
+Time wait_for_stop_signal(Time from) {
+  const sigset_t ends = stop_signals();
+  for (;;) {
+    int signal = 0;
+    if (::sigwait(&ends, &signal) != 0) continue;
+    if (const Time now = Clock::now(); now >= from) return now;
   }
 }
 

@@ -467,11 +467,14 @@ void prepare_process() {
                             "SetConsoleCtrlHandler");
 }
 
-void wait_for_stop_signal() {
+Time wait_for_stop_signal(Time from) {
   static std::atomic<std::uint32_t> heard = 0;
-  const std::uint32_t before = heard++;  // each call waits for one more
-  for (std::uint32_t seen = stop_signals; seen <= before; seen = stop_signals)
-    wait_while(stop_signals, seen);
+  for (;;) {
+    const std::uint32_t before = heard++;
+    for (std::uint32_t seen = stop_signals; seen <= before; seen = stop_signals)
+      wait_while(stop_signals, seen);
+    if (const Time now = Clock::now(); now >= from) return now;
+  }
 }
 
 void exit_at_once(int status) noexcept {

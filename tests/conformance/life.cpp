@@ -255,5 +255,93 @@ TEST_CASE("LIFE-10 IPv6: --host ::1") {
         });
 }
 
+TEST_CASE("LIFE-11 a log file as large as it may be: survives") {
+  judge({.requirement = "a server serves on when its log cannot grow",
+         .source = "getrlimit(2), RLIMIT_FSIZE; signal(7): the default action of SIGXFSZ ends the process",
+         .catches = "a server that the first line in its log kills, after days of service",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          if (scene.profile().platform == "windows")
+            throw NotApplicable("the limit and its signal are POSIX's: here a write that fails is only that");
+          Server& heard = scene.start();
+          std::vector<Peer> peers = exhaust_descriptors(scene, heard);
+          const Time asked = Clock::now();
+          while (heard.process().log().empty() && Clock::now() - asked < patience())
+            heard.process().wait(milliseconds(2));
+          const Duration took = Clock::now() - asked;
+          expect(!heard.process().log().empty(), "a line on standard error when descriptors run out", "none");
+          heard.process().allow_descriptors();
+          peers.clear();
+          Server& server = scene.start({.limits = {{Limit::Of::file_size, 0}}});
+          peers = exhaust_descriptors(scene, server);
+          server.process().wait(2 * took + scaled(milliseconds(200)));
+          expect(server.running(), "a server that lives", "it is gone");
+          expect(server.process().log().empty(), "no room for a line", server.process().log());
+          server.process().allow_descriptors();
+        });
+}
+
+TEST_CASE("LIFE-12 output that cannot be written: one line, exit 1") {
+  judge({.requirement = "a program that could not say what it was asked for does not report success",
+         .source = executables,
+         .catches = "output that nobody looks after: exit 0 on a full disk; a server whose port nobody knows",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          for (const std::string asked :
+               {"--help", "--version", "--describe", "--port=0"}) {  // the last: READY
+            Process process = scene.subject().launch({.options = {asked}, .takes_output = false});
+            expect_refusal(process, 1, {"standard output"}, asked + ", with no room for its answer");
+          }
+          Process counted = scene.subject().launch({.options = {"--port", "0", "--stats"}});
+          expect(counted.line(patience()).has_value(), "a READY line", "none");
+          counted.hang_up();
+          counted.stop();
+          expect_refusal(counted, 1, {"standard output"}, "--stats, which nobody reads");
+        });
+}
+
+void expect_start_error(Process process, const std::string& address, const std::string& command) {
+  expect_refusal(process, 1, {address}, command);
+  const std::string log = process.log();
+  expect(log.find("nknown error") == log.npos, "a reason, in words, for " + command, log);
+}
+
+TEST_CASE("LIFE-13 a start that fails says at which address, and why") {
+  judge(
+      {.requirement = "one line tells the person at the keyboard what to change",
+       .source = executables,
+       .catches = "\"socket: Address family not supported by protocol\"; \"Unknown error\" for a port in use",
+       .needs = Needs::ours},
+      [](Scene& scene) {
+        const std::string port = std::to_string(scene.start().target().port);
+        expect_start_error(scene.subject().run({"--port", port}), "127.0.0.1:" + port,
+                           "--port " + port + ", which is taken");
+        const std::string nobodys = "192.0.2.1";  // RFC 5737, for documentation
+        expect_start_error(scene.subject().run({"--host", nobodys, "--port", port}), nobodys + ":" + port,
+                           "--host " + nobodys + ", which this machine does not have");
+        if (!has_ipv6())
+          expect_start_error(scene.subject().run({"--host", "::1", "--port", port}), "[::1]:" + port,
+                             "--host ::1, where there is no IPv6");
+      });
+}
+
+TEST_CASE("LIFE-14 in the background of a terminal that stops its writers: serves") {
+  judge({.requirement = "a server whose output goes to a terminal is not held up by it",
+         .source = "termios(3), TOSTOP; signal(7): the default action of SIGTTOU stops the process",
+         .catches = "a server that its first line stops, after \"stty tostop\" and started with \"&\"",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          if (scene.profile().platform == "windows" || !has_program("script"))
+            throw NotApplicable("needs a terminal of POSIX's, and script(1) to make one");
+          const std::string server = scene.subject().options().server + " --port 0";
+          // The shell has job control, which gives the server a process group of its own.
+          const std::string commands = "stty tostop; set -m; " + server + " & sleep 1; kill -KILL $!";
+          Process terminal({.words = {"script", "-qec", commands, "/dev/null"}});
+          const auto ready = terminal.line(patience());
+          expect(ready && ready->starts_with("READY "), "a READY line", ready ? *ready : "none");
+          expect(terminal.wait(patience()).has_value(), "an end of it all", "it still runs");
+        });
+}
+
 }  // namespace
 }  // namespace conformance

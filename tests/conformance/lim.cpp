@@ -329,5 +329,59 @@ TEST_CASE("LIM-08 little memory: refuses, no abort") {
         });
 }
 
+TEST_CASE("LIM-09 started with a soft limit of 1 024 descriptors: raised") {
+  judge({.requirement =
+             "a server holds as many clients as its system and its model let it, whatever the shell's "
+             "default is",
+         .source = "setrlimit(2): a process may raise its own soft limit up to the hard one",
+         .catches = "epoll that holds 1 015 clients, fewer than select: 1 024 is the usual soft limit",
+         .needs = Needs::process},
+        [](Scene& scene) {
+          if (scene.profile().platform == "windows")
+            throw NotApplicable("sockets of Windows' have no such limit; under Wine it is the wineserver's");
+          constexpr std::size_t usual = 1024, clients = 1200;
+          if (most_descriptors() < clients + 100) throw NotApplicable("the hard limit is too low here");
+          Server& server = scene.start({.limits = {{Limit::Of::descriptors, usual}}, .warm = false});
+          std::vector<Peer> peers = scene.connect_many(clients, server);
+          const Answers answers = ask(askers(peers), patience());
+          const std::string served = "serves " + std::to_string(answers.served.size()) + " of " +
+                                     std::to_string(clients) + " with a soft limit of 1 024";
+          if (!scene.subject().ours() && answers.served.size() < clients) return scene.info(served);
+          const std::size_t ceiling = std::min(clients, scene.profile().ceiling.value_or(clients));
+          if (scene.profile().above == "wait")
+            expect_counts(answers, ceiling, 0, clients - ceiling);
+          else
+            expect_counts(answers, ceiling, clients - ceiling, 0);
+          if (ceiling < clients) scene.limit("as declared (" + scene.profile().set_by + "): " + served);
+        });
+}
+
+TEST_CASE("LIM-10 started with stacks of 64 KiB: serves, or refuses to start") {
+  judge({.requirement = "a server that says READY has the stacks that it needs",
+         .source = "getrlimit(2), RLIMIT_STACK; pthread_attr_init(3): new threads get the limit at the start",
+         .catches = "a buffer of 64 KiB on a stack of 64 KiB: READY, and a crash at the first byte",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          if (scene.profile().platform == "windows")
+            throw NotApplicable("the stacks of a Windows program are as large as its file says");
+          if (scene.start().process().sanitized()) throw NotApplicable("a sanitizer needs larger stacks");
+          const Limit small{.of = Limit::Of::stack, .soft = 64 * KiB}, final{small.of, small.soft, true};
+          for (const std::string_view service : {"discard", "chargen", "daytime", "chat", "http"})
+            scene.start({.service = service, .limits = {small}});  // and serves two clients
+          Server& server = scene.start({.limits = {small}});
+          Peer stuck = scene.connect(server, small_window);
+          const std::size_t sent = push_until_blocked(stuck, noise(settings().seed, 8 * MiB));
+          expect_reply(stuck, noise(settings().seed, 8 * MiB).substr(0, sent));
+          expect_orderly_end(stuck);
+          Process refused = scene.subject().launch({.options = {"--port", "0"}, .limits = {final}});
+          if (refused.line(patience())) {
+            scene.start({.limits = {final}});
+            return scene.note("serves with them");
+          }
+          expect_refusal(refused, 1, {"stack"}, "a start with no more than 64 KiB");
+          scene.note("raises a soft limit, and refuses to start where the hard one is too low");
+        });
+}
+
 }  // namespace
 }  // namespace conformance

@@ -35,6 +35,13 @@ enum class Log {
   pieces,   ///< a pipe that keeps each write apart, for log_pieces()
 };
 
+/// A limit that a program is started with (getrlimit(2)), in descriptors or bytes.
+struct Limit {
+  enum class Of { descriptors, stack, file_size } of;
+  std::size_t soft = 0;
+  bool hard_too = false;  ///< else the program may raise it, as far as we may
+};
+
 struct Launch {
   std::vector<std::string> words;
   std::vector<int> closed{};  ///< descriptors that the program finds closed
@@ -43,11 +50,14 @@ struct Launch {
   std::size_t threads = 0;    ///< not 0: the most that it may have; where can_limit_threads()
   Log log = Log::kept;        ///< its standard error
   bool announces = true;      ///< line() reads its standard output; else that goes with the log
-  bool gently = false;        ///< if we die it is interrupted; else it is killed
+  bool takes_output =
+      true;  ///< false: its standard output is full from the start, or a pipe that nobody reads
+  std::vector<Limit> limits{};
+  bool gently = false;  ///< if we die it is interrupted; else it is killed
 };
 
-/// SIGTERM and SIGINT; Windows: Ctrl-Break and Ctrl-C.
-enum class Signal { terminate, interrupt };
+/// SIGTERM, SIGINT and SIGHUP; Windows: Ctrl-Break, Ctrl-C and none.
+enum class Signal { terminate, interrupt, hang_up };
 
 struct WaysToStop {
   std::vector<Signal> all{};  ///< those that reach the program; the first is the usual one
@@ -69,6 +79,7 @@ class Process {
   bool running() { return !wait(Duration::zero()); }
   std::optional<std::string> line(Duration patience);  ///< the next line of its standard output
   std::string output();                                ///< what else stands in its standard output
+  void hang_up();                                      ///< nobody reads its standard output from now on
   std::string log() const;                             ///< its standard error so far
   std::vector<std::string> log_pieces();               ///< what came since it was asked last, write by write
   WaysToStop ways_to_stop() const;
@@ -113,7 +124,7 @@ class Process {
 };
 
 bool can_limit_threads();        ///< of a program that we start
-std::size_t most_descriptors();  ///< that this process may have
+std::size_t most_descriptors();  ///< that this process may have; from then on it may
 
 /// From now on this process and its children have a network of their own, a loopback interface. False: not
 /// allowed.

@@ -88,17 +88,31 @@ bool limit_threads(rlim_t most) {
          unshare(CLONE_NEWUSER) == 0;
 }
 
+/// In the child.
+void set_limit(const Limit& wanted) {
+  const auto which = wanted.of == Limit::Of::descriptors ? RLIMIT_NOFILE
+                     : wanted.of == Limit::Of::stack     ? RLIMIT_STACK
+                                                         : RLIMIT_FSIZE;
+  rlimit limit{};
+  getrlimit(which, &limit);
+  limit.rlim_cur = wanted.soft;
+  if (wanted.hard_too) limit.rlim_max = wanted.soft;
+  if (setrlimit(which, &limit) == 0) return;
+  dprintf(STDERR_FILENO, "cannot set a limit: %s\n", std::strerror(errno));
+  _exit(127);
+}
+
 /// In the child: what a program finds when a person starts it, whoever started us. No way back.
 [[noreturn]] void become(const Launch& launch, std::vector<char*> words, int out, int log) {
   setpgid(0, 0);
-  for (const int signal : {SIGINT, SIGTERM, SIGPIPE, SIGHUP, SIGCHLD})
+  for (const int signal : {SIGINT, SIGTERM, SIGPIPE, SIGXFSZ, SIGTTOU, SIGHUP, SIGCHLD})
     std::signal(signal, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   const int nothing = open("/dev/null", O_RDONLY);
   dup2(nothing, STDIN_FILENO);
-  dup2(out, STDOUT_FILENO);
+  dup2(launch.takes_output ? out : open("/dev/full", O_WRONLY), STDOUT_FILENO);
   dup2(log, STDERR_FILENO);
   close_range(STDERR_FILENO + 1, ~0U, 0);  // what we were given by whoever started us is not the server's
   for (const int descriptor : launch.closed)
@@ -108,6 +122,8 @@ bool limit_threads(rlim_t most) {
   // Opened first: another user may not get as far as its folder.
   const int program = launch.threads ? open(words[0], O_PATH | O_CLOEXEC) : -1;
   if (launch.threads) limit_threads(launch.threads);
+  for (const Limit& limit : launch.limits)
+    set_limit(limit);
   prctl(PR_SET_PDEATHSIG, launch.gently ? SIGINT : SIGKILL);  // no server outlives the suite
   setenv("TSAN_OPTIONS", "atexit_sleep_ms=0", 0);             // else each exit would take a second
   if (program >= 0) fexecve(program, words.data(), environ);
@@ -257,6 +273,10 @@ std::string Process::output() {
   return self_->unread;
 }
 
+void Process::hang_up() {
+  close(std::exchange(self_->out, -1));
+}
+
 std::string Process::log() const {
   std::string text;
   std::array<char, 4096> chunk;
@@ -276,12 +296,13 @@ std::vector<std::string> Process::log_pieces() {
 }
 
 WaysToStop Process::ways_to_stop() const {
-  if (!self_->wineserver) return {{Signal::terminate, Signal::interrupt}, {}};
+  if (!self_->wineserver) return {{Signal::terminate, Signal::interrupt, Signal::hang_up}, {}};
   return {{Signal::interrupt}, "asked by Ctrl-C; Linux cannot ask a program under Wine by Ctrl-Break"};
 }
 
 void Process::send(Signal signal) {
-  if (running()) ::kill(self_->id, signal == Signal::terminate ? SIGTERM : SIGINT);  // Wine: SIGINT is Ctrl-C
+  const int number = signal == Signal::terminate ? SIGTERM : signal == Signal::interrupt ? SIGINT : SIGHUP;
+  if (running()) ::kill(self_->id, number);  // Wine: SIGINT is Ctrl-C
 }
 
 void Process::kill() {
@@ -477,6 +498,8 @@ bool can_limit_threads() {
 std::size_t most_descriptors() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) fail("getrlimit");
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) fail("setrlimit");
   return limit.rlim_cur;
 }
 

@@ -288,16 +288,23 @@ Process::Process(const Launch& launch) : self_(std::make_unique<State>()) {
     throw NotApplicable("Windows has no descriptors 0, 1 and 2 that could be closed");
   if (launch.inherited)
     throw NotApplicable("of Windows' handles a program inherits none that it is not given");
+  if (!launch.limits.empty()) throw NotApplicable("Windows starts no program with such limits");
   if (launch.log != Log::kept) throw NotApplicable("a log that nobody reads is judged on Linux");
   self_->job = new_job();
   LogFile log;
   SECURITY_ATTRIBUTES inherited = inheritable();
   HANDLE read_end = nullptr, write_end = nullptr;
   if (!CreatePipe(&read_end, &write_end, &inherited, 0)) fail("pipe");
-  const Handle childs_out(write_end);
+  Handle childs_out(write_end);
   Handle our_out(read_end);
+  if (!launch.takes_output) {  // the child writes to a second pipe, whose reader is gone; ours has no writer
+    if (!CreatePipe(&read_end, &write_end, &inherited, 0)) fail("pipe");
+    Handle(read_end).close();
+    childs_out = Handle(write_end);
+  }
   Started started = start(launch.words, launch.announces ? childs_out.get() : log.childs.get(),
                           log.childs.get(), self_->job.get());
+  childs_out.close();
   self_->process = std::move(started.process);
   self_->id = started.id;
   self_->log = std::move(log.ours);
@@ -323,6 +330,10 @@ std::optional<std::string> Process::line(Duration patience) {
 
 std::string Process::output() {
   return self_->out->rest(self_->ended.has_value());
+}
+
+void Process::hang_up() {
+  throw NotApplicable("a thread reads the pipe to its end here");
 }
 
 std::string Process::log() const {

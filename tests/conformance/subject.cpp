@@ -376,7 +376,9 @@ Process Subject::launch(const StartOptions& how) const {
                 .gap = how.gap,
                 .threads = how.threads,
                 .log = how.log,
-                .announces = announces(how)};
+                .announces = announces(how),
+                .takes_output = how.takes_output,
+                .limits = how.limits};
   std::ranges::copy(how.options, std::back_inserter(launch.words));
   return Process(launch);
 }
@@ -400,7 +402,7 @@ std::unique_ptr<Server> Subject::start_ours(StartOptions how) const {
 
 std::unique_ptr<Server> Subject::start_foreign(const StartOptions& how) const {
   const Target target{"127.0.0.1", free_port()};
-  Launch launch{.words = words_, .log = how.log, .announces = false};
+  Launch launch{.words = words_, .log = how.log, .announces = false, .limits = how.limits};
   for (std::string& word : launch.words)
     word = replaced(word, target.port);
   Process process(launch);

@@ -36,6 +36,8 @@ struct StartOptions {
   int gap = 0;
   std::size_t threads = 0;
   Log log = Log::kept;
+  bool takes_output = true;
+  std::vector<Limit> limits{};
   bool warm = true;  ///< serve it two clients, and note what it holds at rest
 };
 

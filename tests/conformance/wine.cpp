@@ -106,6 +106,7 @@ class Wine {
   explicit Wine(const std::string& program) : prefix_(usual_prefix(program)) {
     setenv("WINEPREFIX", prefix_.path().c_str(), 1);
     setenv("WINEDEBUG", "-all", 0);
+    most_descriptors();  // it holds the sockets of all programs, and keeps the soft limit that it inherits
     // -p: it stays when the last program has gone, and so do Windows' own processes: what it holds is
     // steady. Killed, it would leave those behind.
     server_.emplace(Launch{.words = {"wineserver", "-f", "-p"}, .announces = false, .gently = true});

@@ -126,7 +126,9 @@ TEST_CASE("FAULT-01 a start that fails: one line, exit 1") {
          .catches = "a call that is not looked at: a server that says READY and hears nobody",
          .needs = Needs::ours},
         [](Scene& scene) {
-          std::vector<std::string> rules{"socket:EMFILE@1", "bind:EACCES@1", "listen:EADDRINUSE@1"};
+          std::vector<std::string> rules{"socket:EMFILE@1", "socket:EAFNOSUPPORT@1",
+                                         "setsockopt:ENOPROTOOPT@1", "bind:EACCES@1", "listen:EADDRINUSE@1"};
+          const std::size_t of_the_listener = rules.size();
           if (!has_keeper(scene)) rules.emplace_back("eventfd:ENFILE@1");
           if (has_epoll(scene))
             for (const char* const rule : {"epoll_create1:EMFILE@1", "timerfd_create:ENOMEM@1",
@@ -137,6 +139,9 @@ TEST_CASE("FAULT-01 a start that fails: one line, exit 1") {
             Process process = faults.launch(scene);
             expect_refusal(process, 1, {rule.substr(0, rule.find(':'))}, "a start with " + rule);
             faults.expect_all_followed();
+            if (&rule < &rules[of_the_listener])
+              expect(process.log().find(" 127.0.0.1:0: ") != std::string::npos,
+                     "the address, for a start with " + rule, process.log());
           }
         });
 }

@@ -40,9 +40,10 @@ extern "C" void* __libc_malloc(std::size_t) noexcept;  // NOLINT(bugprone-reserv
 
 namespace {
 
-constexpr std::array<std::string_view, 14> calls{
-    "accept4", "bind",           "epoll_create1", "epoll_ctl", "epoll_wait", "eventfd", "listen",
-    "malloc",  "pthread_create", "recv",          "select",    "send",       "socket",  "timerfd_create"};
+constexpr std::array<std::string_view, 15> calls{"accept4",        "bind",    "epoll_create1", "epoll_ctl",
+                                                 "epoll_wait",     "eventfd", "listen",        "malloc",
+                                                 "pthread_create", "recv",    "select",        "send",
+                                                 "setsockopt",     "socket",  "timerfd_create"};
 
 struct Rule {
   std::string_view text{}, call{};
@@ -214,6 +215,11 @@ int timerfd_create(clockid_t clock, int flags) noexcept {
 
 int socket(int family, int type, int protocol) noexcept {
   return fails("socket") ? -1 : real<decltype(socket)>("socket")(family, type, protocol);
+}
+
+int setsockopt(int socket, int level, int option, const void* value, socklen_t size) noexcept {
+  return fails("setsockopt") ? -1
+                             : real<decltype(setsockopt)>("setsockopt")(socket, level, option, value, size);
 }
 
 int bind(int socket, const sockaddr* address, socklen_t size) noexcept {

@@ -1,6 +1,7 @@
 // Which of the server's addresses a connection goes to, and which of ours it comes from: net.h says why.
 
 #include <algorithm>
+#include <iterator>
 #include <stdexcept>
 
 #include "common/client/net.h"

@@ -99,7 +99,7 @@ bool is_ready(const Descriptor& descriptor, short events, std::chrono::milliseco
   return poll(&entry, 1, static_cast<int>(at_most.count())) > 0;
 }
 
-/// What stands in a pipe up to its end, or up to so many bytes.
+/// Reads a pipe to its end, or so many bytes.
 std::string read_from(const Descriptor& pipe, std::size_t most = std::string::npos) {
   std::string text;
   std::array<char, 65536> chunk{};
@@ -113,7 +113,7 @@ std::string read_from(const Descriptor& pipe, std::size_t most = std::string::np
   return text;
 }
 
-/// What a program told on standard error. A Windows program ends its lines in CR LF.
+/// Reads a program's standard error. A Windows program ends its lines in CR LF.
 std::string lines_from(const Descriptor& pipe) {
   std::string text = read_from(pipe);
   std::erase(text, '\r');

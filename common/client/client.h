@@ -66,9 +66,11 @@ class Failures {
     for (const auto& [reason, entry] : reasons_) {
       if (++lines > 5) break;
       const bool one = entry.count == 1;
-      tell(target + ": connection " + std::to_string(entry.first) +
-           (one ? "" : " and " + std::to_string(entry.count - 1) + " more") + ": " + reason +
-           (entry.place.empty() ? "" : (one ? " " : ", the first ") + entry.place));
+      std::string line = target + ": connection " + std::to_string(entry.first);
+      if (!one) line.append(" and ").append(std::to_string(entry.count - 1)).append(" more");
+      line.append(": ").append(reason);
+      if (!entry.place.empty()) line.append(one ? " " : ", the first ").append(entry.place);
+      tell(line);
     }
     if (lines > 5) tell("and " + std::to_string(reasons_.size() - 5) + " other reasons");
   }

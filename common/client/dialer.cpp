@@ -1,11 +1,8 @@
 // Which of the server's addresses a connection goes to, and which of ours it comes from: net.h says why.
 
 #include <algorithm>
-#include <cstddef>
+#include <iterator>
 #include <stdexcept>
-#include <string>
-#include <string_view>
-#include <system_error>
 
 #include "common/client/net.h"
 

@@ -77,7 +77,7 @@ struct Route {
 /// Dials one server. A name may have several addresses, and the server may listen at any of them (localhost is
 /// 127.0.0.1 and ::1): a connection tries one after the other, and once one has answered, all go there.
 ///
-/// Who closes first keeps the connection's local port for a minute (TIME_WAIT, RFC
+/// The side that closes first keeps the connection's local port for a minute (TIME_WAIT, RFC
 /// 9293, 3.6.1), and a source address has some 28 000 of them (ip(7), ip_local_port_range); Linux finds a
 /// free one quickly while half are free. So for a server on this machine each 1 000 connections come from the
 /// next of 16 addresses: 127.0.0.1, .2, …

@@ -15,7 +15,7 @@ namespace ladder::client {
 /// The connection's seed. Each process draws its own base, so that two clients of one server differ as well.
 std::uint64_t seed_of(std::uint64_t connection);
 
-/// What went wrong. The reason counts, whatever the place: a thousand connections may each end elsewhere.
+/// A failure. Those with one reason are counted as one, whatever the place: a thousand connections may each end elsewhere.
 struct Trouble {
   std::string reason{};
   std::string place{};  ///< "after 64 of 128 bytes"

@@ -47,8 +47,8 @@ struct Member {
   bool keeps_up() const { return given_up_at == Time{}; }
 };
 
-/// Who is here, who is behind, and who waits for them. It has a thread of its own, since nothing tells that a member
-/// has not caught up but the clock.
+/// The members, and the talkers that wait for some of them. It has a thread of its own: that a member has not caught up
+/// only the clock can tell.
 class Room {
  public:
   void join(ConnectionId id) {

@@ -99,7 +99,7 @@ bool is_ready(const Descriptor& descriptor, short events, std::chrono::milliseco
   return poll(&entry, 1, static_cast<int>(at_most.count())) > 0;
 }
 
-/// What stands in a pipe up to its end, or up to so many bytes.
+/// Reads a pipe to its end, or so many bytes.
 std::string read_from(const Descriptor& pipe, std::size_t most = std::string::npos) {
   std::string text;
   std::array<char, 65536> chunk{};
@@ -113,7 +113,7 @@ std::string read_from(const Descriptor& pipe, std::size_t most = std::string::np
   return text;
 }
 
-/// What a program told on standard error. A Windows program ends its lines in CR LF.
+/// Reads a program's standard error. A Windows program ends its lines in CR LF.
 std::string lines_from(const Descriptor& pipe) {
   std::string text = read_from(pipe);
   std::erase(text, '\r');
@@ -237,22 +237,21 @@ Result run(Words arguments, const std::string& input = {}, const std::function<v
 /// A server of ours.
 class Server {
  public:
-  explicit Server(const std::string& host = "127.0.0.1", Words options = {})
-      : program_(words(host, std::move(options)), {.out = out_.write.get()}) {
+  explicit Server(const std::string& host = "127.0.0.1", const std::string& port = "0")
+      : program_({folder + "/05_epoll", "--host", host, "--port", port}, {.out = out_.write.get()}) {
     out_.write.close();
     std::string ready;
-    while (!ready.ends_with('\n'))
-      ready += read_from(out_.read, 1);
+    while (!ready.ends_with('\n')) {
+      const std::string next = read_from(out_.read, 1);
+      if (next.empty()) throw std::runtime_error("the server does not start");
+      ready += next;
+    }
     port_ = ready.substr(ready.find(" port=") + 6);
     port_.resize(port_.find(' '));
   }
   const std::string& port() const { return port_; }
 
  private:
-  static Words words(const std::string& host, Words options) {
-    options.insert(options.begin(), {folder + "/05_epoll", "--host", host, "--port", "0"});
-    return options;
-  }
   Pipe out_{};
   Program program_;
   std::string port_{};
@@ -261,18 +260,27 @@ class Server {
 /// A server that the test plays itself: it listens at a port of 127.0.0.1.
 class Listener {
  public:
-  Listener() : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket") {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    if (bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
-        listen(socket_.get(), 64) != 0 ||
-        getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
+  explicit Listener(int backlog = 64) : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket") {
+    address_.sin_family = AF_INET;
+    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address_;
+    if (bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address_), size) != 0 ||
+        listen(socket_.get(), backlog) != 0 ||
+        getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address_), &size) != 0)
       fail("listen");
-    target_ = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
   }
-  const std::string& target() const { return target_; }
+  std::string port() const { return std::to_string(ntohs(address_.sin_port)); }
+  std::string target() const { return "127.0.0.1:" + port(); }
+  /// Connects until nobody is answered any more.
+  void fill_backlog() {
+    do {
+      waiting_.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket");
+      if (connect(waiting_.back().get(), reinterpret_cast<const sockaddr*>(&address_), sizeof address_) !=
+              0 &&
+          errno != EINPROGRESS)
+        fail("connect");
+    } while (is_ready(waiting_.back(), POLLOUT, 200ms));
+  }
   Descriptor accept() const {
     if (!is_ready(socket_, POLLIN, patience)) throw std::runtime_error("no client comes");
     return Descriptor(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC), "accept4");
@@ -280,7 +288,8 @@ class Listener {
 
  private:
   Descriptor socket_;
-  std::string target_;
+  sockaddr_in address_{};
+  std::vector<Descriptor> waiting_{};
 };
 
 /// In a child: in namespaces of its own, as whoever we are, /etc/hosts has localhost twice, as on most machines.
@@ -350,6 +359,22 @@ TEST_CASE("client: where none of a name's addresses answers, the first one's rea
       run({"hold", target, "--connections", "20", "--for", "0", "--json"}, {}, two_addresses());
   CHECK(hold.status == 1);
   CHECK(hold.out.find("\"reasons\":{\"Connection refused\":20}") != std::string::npos);
+}
+
+TEST_CASE("client: an address that does not answer is given its time, and then the next one is tried") {
+  Listener deaf(0);
+  deaf.fill_backlog();
+  const Server server("::1", deaf.port());
+  const std::string target = "localhost:" + server.port();
+  const Result talk = run({"talk", target, "--timeout", "0.3"}, "hello\n", two_addresses());
+  expect_served(talk);
+  CHECK(talk.out == "hello\n");
+  expect_served(run({"load", target, "--connections", "200", "--messages", "1", "--timeout", "0.3"}, {},
+                    two_addresses()));
+  const Result hold =
+      run({"hold", deaf.target(), "--connections", "10", "--for", "0", "--timeout", "0.3", "--json"});
+  CHECK(hold.status == 1);
+  CHECK(hold.out.find("\"waiting\":10") != std::string::npos);
 }
 
 TEST_CASE("client: a source address decides which of a name's addresses can be reached") {

@@ -317,7 +317,7 @@ std::string numbered(std::size_t number) {
   return line;
 }
 
-/// What a member heard who did not read for a while: whole lines, in order, but not all.
+/// A member that did not read for a while hears whole lines, in order, but not all.
 void expect_whole_lines(std::string_view heard) {
   std::size_t next = 0;
   while (!heard.empty()) {

@@ -358,13 +358,13 @@ TEST_CASE("SVC-17 http: 414 for a line that is too long, 501 for a method that n
              "content behind the answer to a HEAD that is refused",
          .service = "http"},
         [](Scene& scene) {
-          const std::string path(8000, 'x'), end = " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+          const std::string path(8000, 'x'), end = " HTTP/1.1\r\nHost: localhost\r\n\r\n", root = " /" + end;
           Peer peer = scene.connect();
           ask(peer, "GET /" + path + end, 404);
           for (const std::string known : {"POST", "PUT", "DELETE", "OPTIONS"})
-            ask(peer, known + " /" + end, 405);
+            ask(peer, known + root, 405);
           for (const std::string unknown : {"BREW", "get"}) {
-            const HttpReply reply = ask(peer, unknown + " /" + end, 501);
+            const HttpReply reply = ask(peer, unknown + root, 501);
             expect(reply.field("Allow").empty(), "no Allow with a 501", reply.head);
           }
           ask(peer, get, 200);  // none of them is a reason to end the connection

@@ -1,4 +1,5 @@
 // A server's main, the same for every rung: which model serves was decided by the library it is linked with.
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
@@ -19,7 +20,7 @@ constexpr std::string_view version = LADDER_VERSION;  // from CMakeLists.txt
 
 /// The first signal stops the server in order, a second one at once.
 void stop_on_signal(Server& server, Milliseconds drain) {
-  os::wait_for_stop_signal();
+  const Milliseconds left = os::wait_for_stop_signal();
   try {
     std::thread([] {
       os::wait_for_stop_signal();
@@ -28,7 +29,7 @@ void stop_on_signal(Server& server, Milliseconds drain) {
   } catch (const std::exception&) {
     // No thread to be had, or no memory: nobody hears a second signal then, but this one is still honoured.
   }
-  server.stop(drain);
+  server.stop(std::min(drain, left));
 }
 
 /// One line for programs, and on a terminal a second one for people, who think that a silent server hangs.

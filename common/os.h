@@ -125,11 +125,11 @@ void finish_sending(Handle socket);  ///< FIN, behind what was sent
 void wake_receiver(Handle socket);   ///< for good: a thread that sleeps for bytes returns; sends nothing
 void wake_sender(Handle socket);     ///< for good: a thread asleep in send() returns
 void reset_on_close(Handle socket);  ///< the next close sends RST and drops what is unsent (SO_LINGER 0)
-/// Bytes that the peer has acknowledged since the connection began: only grows (TCP_INFO, tcp(7)). Windows does not
-/// tell: always 0, so that a peer counts as taking nothing while no send succeeds.
+/// Bytes that the peer has acknowledged since the connection began: more than before is progress (TCP_INFO, tcp(7);
+/// SIO_TCP_INFO). Where the system does not tell (Wine), always 0: a peer counts as taking nothing while no send succeeds.
 std::uint64_t acknowledged(Handle socket);
-/// Bytes, a FIN among them, handed to the system that the peer has not acknowledged (SIOCOUTQ, tcp(7)). Windows does
-/// not tell.
+/// Bytes, a FIN among them, handed to the system that the peer has not acknowledged (SIOCOUTQ, tcp(7)). Windows tells of
+/// those that are under way alone, so never of none.
 std::optional<std::size_t> unacknowledged(Handle socket);
 bool unread(Handle socket);  ///< input lies there that nobody has read
 
@@ -181,8 +181,9 @@ void write_log_line(std::string_view line) noexcept;
 /// afterwards (else a client would become one of them and get our log), SIGPIPE is ignored, and the signals
 /// that ask for an end wait for wait_for_stop_signal().
 void prepare_process();
-/// Sleeps until one of SIGINT, SIGTERM (Windows: Ctrl-C, Ctrl-Break, console close).
-void wait_for_stop_signal();
+/// Sleeps until one of SIGINT, SIGTERM (Windows: Ctrl-C, Ctrl-Break, console close, shutdown). Returns how long a drain
+/// may take at most: Windows ends a process soon after its console.
+Milliseconds wait_for_stop_signal();
 [[noreturn]] void exit_at_once(int status) noexcept;
 
 }  // namespace ladder::os

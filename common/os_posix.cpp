@@ -300,7 +300,7 @@ void prepare_process() {
     throw std::system_error(error, std::system_category(), "pthread_sigmask");
 }
 
-void wait_for_stop_signal() {
+Milliseconds wait_for_stop_signal() {
   sigset_t ends;
   ::sigemptyset(&ends);
   ::sigaddset(&ends, SIGINT);
@@ -308,6 +308,7 @@ void wait_for_stop_signal() {
   int signal = 0;
   while (::sigwait(&ends, &signal) != 0) {
   }
+  return Milliseconds::max();
 }
 
 void exit_at_once(int status) noexcept {

@@ -46,10 +46,12 @@ struct Operation : OVERLAPPED {
   explicit Operation(std::uint32_t what) : OVERLAPPED{}, event(what) {}
   const std::uint32_t event;
   bool pending = false;
+  bool counted = false;
 
   OVERLAPPED* start() {  // another thread may have its packet before the call that starts it returns
     static_cast<OVERLAPPED&>(*this) = {};
     pending = true;
+    counted = false;
     return this;
   }
 };
@@ -87,6 +89,7 @@ class Model final : public Core {
   void receive(Seat&);
   bool flush(Seat&, Time now);
   void written_some(Seat&, Time now);
+  void send_is_done(Seat&);
   bool settle(Seat&, std::uint32_t& events);
   bool close_connection(Seat&);
   void serve(ConnectionId, std::uint32_t events);
@@ -185,8 +188,12 @@ bool Model::flush(Seat& seat, Time now) {
     WSABUF buffer{.len = static_cast<ULONG>(std::min(bytes.size(), most_a_send)),
                   .buf = const_cast<char*>(reinterpret_cast<const char*>(bytes.data()))};
     if (::WSASend(seat.socket.get(), &buffer, 1, nullptr, 0, send.start(), nullptr) == 0) {
-      if (!skips_) return false;  // done at once, and its packet comes all the same
-      written_some(seat, now);
+      written_some(seat, now);  // done at once
+      if (!skips_) {
+        send.counted = true;  // its packet comes all the same, and has nothing to add
+        return false;
+      }
+      send.pending = false;
     } else if (::WSAGetLastError() == WSA_IO_PENDING) {
       blocked(seat, now);
     } else {
@@ -200,9 +207,14 @@ bool Model::flush(Seat& seat, Time now) {
 
 void Model::written_some(Seat& seat, Time now) {
   const os::Result done = os::finish(seat.socket.get(), operations_of(seat).send);
-  operations_of(seat).send.pending = false;
   if (done.error) return failed(seat, done.error);
   sent(seat, done.bytes, now);
+}
+
+void Model::send_is_done(Seat& seat) {
+  Operation& send = operations_of(seat).send;
+  if (!send.counted) written_some(seat, Clock::now());
+  send.pending = false;
 }
 
 /// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the turn goes on.
@@ -240,7 +252,7 @@ void Model::serve(ConnectionId id, std::uint32_t events) {
 
 void Model::go_on(Seat& seat, std::uint32_t events) {
   do {
-    if (events & written) written_some(seat, Clock::now());
+    if (events & written) send_is_done(seat);
     if (events & readable) receive(seat);
   } while (settle(seat, events));
 }

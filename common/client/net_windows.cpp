@@ -3,7 +3,8 @@
 #include <windows.h>
 #include <winsock2.h>
 #include <ws2tcpip.h>
-// Stands on windows.h, so after it:
+// Stand on the two above, so after them:
+#include <mstcpip.h>
 #include <timeapi.h>
 
 #include <algorithm>
@@ -190,10 +191,25 @@ bool is_loopback4(const Address& address) {
   return in.sin_family == AF_INET && ntohl(in.sin_addr.s_addr) >> 24 == 127;
 }
 
+/// A refused connect is tried twice more there, half a second apart, before it fails. On loopback no SYN is lost, so the
+/// first answer is the answer. Where the system does not know of this (Wine), it refuses at once by itself.
+void take_the_first_answer(const Socket& socket) {
+  TCP_INITIAL_RTO_PARAMETERS once{TCP_INITIAL_RTO_UNSPECIFIED_RTT, TCP_INITIAL_RTO_NO_SYN_RETRANSMISSIONS};
+  DWORD nothing = 0;
+  WSAIoctl(socket.get(), SIO_TCP_INITIAL_RTO, &once, sizeof once, nullptr, 0, &nothing, nullptr, nullptr);
+}
+
+bool is_loopback6(const Address& address) {
+  sockaddr_in6 in{};
+  std::memcpy(&in, address.words.data(), sizeof in);
+  return in.sin6_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in.sin6_addr);
+}
+
 Socket start_connect(const Address& server, const Address& source, std::error_code& error) {
   Socket socket(WSASocketW(as_sockaddr(server)->sa_family, SOCK_STREAM, 0, nullptr, 0,
                            WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT));
   if (socket) set_nonblocking(socket, true);
+  if (socket && (is_loopback4(server) || is_loopback6(server))) take_the_first_answer(socket);
   error = socket ? connect_from(socket, source, server) : last_error();
   if (error) return {};
   set_option(socket, IPPROTO_TCP, TCP_NODELAY, DWORD{1});  // a small message does not wait for the last ack

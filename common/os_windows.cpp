@@ -532,8 +532,7 @@ std::atomic<bool> system_ends_us = false;
 constexpr Milliseconds until_ended{4'000};
 
 BOOL WINAPI on_control(DWORD event) {
-  if (event == CTRL_LOGOFF_EVENT)
-    return TRUE;  // comes to a service, whichever user logs off: no reason to end
+  if (event == CTRL_LOGOFF_EVENT) return TRUE;  // comes to services, whichever user it is: no reason to end
   const bool ends = event == CTRL_CLOSE_EVENT || event == CTRL_SHUTDOWN_EVENT;
   if (ends) system_ends_us = true;
   ++stop_signals;

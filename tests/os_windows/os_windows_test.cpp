@@ -307,17 +307,113 @@ TEST_CASE(
 
 namespace {
 
-/// As the system does when such an event comes: in a thread of its own (HandlerRoutine).
-std::thread control(DWORD event) {
-  void* const routine =
+using Routine = DWORD(WINAPI*)(void*);
+
+/// What the system has a new thread call when a control event comes (HandlerRoutine), in each process at one address.
+Routine control_routine() {
+  const auto routine =
       reinterpret_cast<void*>(::GetProcAddress(::GetModuleHandleA("kernel32.dll"), "CtrlRoutine"));
   REQUIRE(routine);
-  return std::thread([routine, event] {
-    reinterpret_cast<DWORD(WINAPI*)(void*)>(routine)(reinterpret_cast<void*>(std::uintptr_t{event}));
-  });
+  return reinterpret_cast<Routine>(routine);
 }
 
+void* argument(DWORD event) {
+  return reinterpret_cast<void*>(std::uintptr_t{event});
+}
+
+std::thread control(DWORD event) {
+  return std::thread([event, routine = control_routine()] { routine(argument(event)); });
+}
+
+struct CloseTheHandle {
+  void operator()(HANDLE handle) const { ::CloseHandle(handle); }
+};
+using Owner = std::unique_ptr<void, CloseTheHandle>;
+
+/// A server's program, which lies beside this one.
+class Program {
+ public:
+  explicit Program(const std::string& name_and_options) {
+    std::array<char, MAX_PATH> own{};
+    REQUIRE(::GetModuleFileNameA(nullptr, own.data(), static_cast<DWORD>(own.size())) > 0);
+    const std::string_view path = own.data();
+    std::string line(path.substr(0, path.find_last_of('\\') + 1));
+    line += name_and_options;
+    SECURITY_ATTRIBUTES inherited{sizeof inherited, nullptr, TRUE};
+    HANDLE read = nullptr, write = nullptr;
+    REQUIRE(::CreatePipe(&read, &write, &inherited, 0));
+    output_.reset(read);
+    const Owner its_end(write);
+    STARTUPINFOA how{};
+    how.cb = sizeof how;
+    how.dwFlags = STARTF_USESTDHANDLES;
+    how.hStdOutput = how.hStdError = write;
+    PROCESS_INFORMATION made{};
+    REQUIRE(::CreateProcessA(nullptr, line.data(), nullptr, nullptr, TRUE, CREATE_NO_WINDOW, nullptr, nullptr,
+                             &how, &made));
+    process_.reset(made.hProcess);
+    ::CloseHandle(made.hThread);
+  }
+  ~Program() {
+    if (process_) ::TerminateProcess(process_.get(), 1);  // fails if it has ended
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  Endpoint ready() {
+    std::string line;
+    for (char c = 0; c != '\n'; line += c) {
+      DWORD size = 0;
+      REQUIRE(::ReadFile(output_.get(), &c, 1, &size, nullptr));
+    }
+    const std::size_t at = line.find("port=");
+    REQUIRE(at != line.npos);
+    Endpoint where;
+    where.address[0] = 127;
+    where.address[3] = 1;
+    where.port = static_cast<std::uint16_t>(std::stoi(line.substr(at + 5)));
+    return where;
+  }
+  void control(DWORD event) {
+    const Owner thread(
+        ::CreateRemoteThread(process_.get(), nullptr, 0, control_routine(), argument(event), 0, nullptr));
+    REQUIRE(thread);
+  }
+  /// Its status; none: it runs on.
+  std::optional<DWORD> ends_within(Milliseconds limit) {
+    DWORD status = 0;
+    if (::WaitForSingleObject(process_.get(), static_cast<DWORD>(limit.count())) != WAIT_OBJECT_0) return {};
+    REQUIRE(::GetExitCodeProcess(process_.get(), &status));
+    return status;
+  }
+
+ private:
+  Owner process_{}, output_{};
+};
+
 }  // namespace
+
+TEST_CASE("os_windows: a server whose console ends drains for less than 5 s, whatever drain was asked for") {
+  // Windows would end it during a longer one, with nobody reset and nothing said.
+  Program server("04_iocp.exe --drain-timeout 60000");
+  Client client = Client::narrow(server.ready());
+  client.stuff(200ms);  // it reads none of it, so that there is something to drain
+  const Time start = Clock::now();
+  server.control(CTRL_CLOSE_EVENT);
+  CHECK_FALSE(server.ends_within(2s));
+  CHECK(server.ends_within(10s) == 0u);
+  CHECK(Clock::now() - start < 5s);
+}
+
+TEST_CASE("os_windows: a server goes on when a user logs off") {
+  Program server("04_iocp.exe");
+  const Endpoint where = server.ready();
+  server.control(CTRL_LOGOFF_EVENT);
+  CHECK_FALSE(server.ends_within(300ms));
+  Client client(where);
+  CHECK(client.send("x"));
+  CHECK(client.receive(1) == "x");
+}
 
 TEST_CASE("os_windows: a logoff is no stop; the end of the console is one, with less than 5 s left") {
   os::prepare_process();

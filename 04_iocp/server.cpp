@@ -82,8 +82,8 @@ class Model final : public Core {
   struct Accept : Operation {
     os::Descriptor socket{};  // made beforehand: AcceptEx fills it in
     std::optional<Arrival> arrival{};
-    std::atomic<bool> resting = false;  // could not be posted; waits for a pause to pass
     alignas(sockaddr_storage) std::array<std::byte, 2 * (sizeof(sockaddr_storage) + 16)> addresses{};
+    std::atomic<bool> resting = false;  // could not be posted; waits for a pause to pass
   };
   void accept_client(Accept&);
   void receive(Seat&);

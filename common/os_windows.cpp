@@ -93,8 +93,8 @@ class WindowsErrors final : public std::error_category {
 
  private:
   static const Meaning* find(int code) {
-    const auto* const found = std::ranges::find(meanings, code, &Meaning::code);
-    return found == meanings.end() ? nullptr : found;
+    const auto found = std::ranges::find(meanings, code, &Meaning::code);
+    return found == meanings.end() ? nullptr : &*found;
   }
 };
 

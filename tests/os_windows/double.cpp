@@ -111,6 +111,7 @@ int WSAAPI our_getsockopt(SOCKET socket, int level, int option, char* value, int
 int WSAAPI our_ioctl(SOCKET socket, DWORD code, void* in, DWORD in_size, void* out, DWORD out_size,
                      DWORD* size, OVERLAPPED* operation, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
   static const auto real = find<decltype(&our_ioctl)>("WSAIoctl");
+  if (in_place().sees_ioctl) in_place().sees_ioctl(code);
   if (code == sio_tcp_info && in_place().tcp_info && in_place().tcp_info(out, out_size)) return 0;
   const int result = real(socket, code, in, in_size, out, out_size, size, operation, routine);
   const GUID wanted = WSAID_ACCEPTEX;

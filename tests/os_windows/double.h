@@ -24,6 +24,7 @@ struct Double {
   std::function<DWORD(SOCKET accepting)> accept_ex{};
   /// Answers SIO_TCP_INFO. False: as the system does.
   std::function<bool(void* info, DWORD size)> tcp_info{};
+  std::function<void(DWORD code)> sees_ioctl{};
   /// A provider is layered over the system's: its sockets are no handles of the system's.
   bool layered = false;
 };

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <set>
 
+#include "common/client/net.h"
 #include "tests/contract/harness.h"
 
 using namespace ladder;
@@ -204,6 +205,28 @@ TEST_CASE("os_windows: a bell that finds no memory rings again, and a full one h
   CHECK_FALSE(is_readable(bell.handle()));
   scene->send = [&](SOCKET, const char*, int, int) { return fails(WSAEWOULDBLOCK); };
   bell.ring();
+}
+
+// ---- the client
+
+TEST_CASE(
+    "os_windows: the client takes the first answer to a connect on loopback, and on no network that loses "
+    "packets") {
+  // Else a connect that is refused takes 2 s on Windows.
+  winsock::Scene scene;
+  int asked = 0;
+  scene->sees_ioctl = [&](DWORD code) { asked += code == SIO_TCP_INITIAL_RTO; };
+  const auto asks = [&](std::string_view host) {
+    asked = 0;
+    std::error_code error;
+    client::start_connect(client::resolve(host, "7"), {}, error);
+    return asked == 1;
+  };
+  CHECK(asks("127.0.0.1"));
+  CHECK(asks("127.0.0.2"));
+  CHECK(asks("::1"));
+  CHECK_FALSE(asks("192.0.2.1"));  // an address for examples, which nobody has (RFC 5737)
+  CHECK_FALSE(asks("2001:db8::1"));
 }
 
 // ---- 04

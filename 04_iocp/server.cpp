@@ -320,8 +320,9 @@ void Model::run() {
   try {
     for (unsigned i = 1; i < workers(options()); ++i)
       pool.emplace_back([this] { work(); });
-  } catch (const std::exception& error) {  // no thread, or no memory for one
-    log().line("only " + std::to_string(pool.size() + 1) + " workers: " + error.what());
+  } catch (const std::exception& error) {  // no thread, or no memory for one, perhaps not even to say so
+    log().limited("workers", Clock::now(),
+                  [&] { return "only " + std::to_string(pool.size() + 1) + " workers: " + error.what(); });
   }
   work();
 }

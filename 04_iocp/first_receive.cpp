@@ -1,4 +1,5 @@
-// Why is a receive posted right after the accept? Four experiments on one thread, the client's side included.
+// Why is a receive posted right after the accept, and how does a connection end while one is under way? Five
+// experiments on one thread, the client's side included.
 // A port reports operations that were started, not bytes that have come. "Quiet" below is a wait on the port
 // itself that ended with nothing: that interval is what is measured.
 //
@@ -14,6 +15,7 @@
 #include <iostream>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 namespace {
 
@@ -31,7 +33,9 @@ struct Socket {  // owns a socket
   }
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
-  ~Socket() { closesocket(handle); }
+  ~Socket() {
+    if (handle != INVALID_SOCKET) closesocket(handle);
+  }
   SOCKET handle;
 };
 
@@ -104,11 +108,37 @@ class Scene {
     ULONG_PTR key = 0;
     OVERLAPPED* done = nullptr;
     if (GetQueuedCompletionStatus(port_.handle, &bytes, &key, &done, quiet)) return bytes;
+    if (done && ending_) return 0;  // of an operation that we have cancelled, or whose socket we have closed
     if (done || GetLastError() != WAIT_TIMEOUT) fail("GetQueuedCompletionStatus");
     return std::nullopt;
   }
 
   std::string_view text(DWORD bytes) const { return {buffer_.data(), bytes}; }
+
+  // What the server does to end the connection.
+  void shut_down() const {
+    if (shutdown(server_.handle, SD_SEND) != 0) fail("shutdown");
+  }
+  void cancel() {
+    ending_ = true;
+    if (!CancelIoEx(reinterpret_cast<HANDLE>(server_.handle), &overlapped_)) fail("CancelIoEx");
+  }
+  void close() {
+    ending_ = true;
+    if (closesocket(std::exchange(server_.handle, INVALID_SOCKET)) != 0) fail("closesocket");
+  }
+
+  /// How the connection ends for the client. Sleeps here.
+  std::string_view end() const {
+    const DWORD patience = 2000;  // milliseconds
+    setsockopt(client_.handle, SOL_SOCKET, SO_RCVTIMEO, reinterpret_cast<const char*>(&patience),
+               sizeof patience);
+    char byte = 0;
+    if (recv(client_.handle, &byte, 1, 0) == 0) return "a FIN";
+    if (WSAGetLastError() == WSAECONNRESET) return "a reset";
+    if (WSAGetLastError() != WSAETIMEDOUT) fail("recv");
+    return "nothing";
+  }
 
   u_long unread() const {  // bytes that the kernel has for the server
     u_long bytes = 0;
@@ -139,6 +169,7 @@ class Scene {
   OVERLAPPED
   overlapped_{};  // one receive at a time, so one record; it outlives the port and the socket below
   std::array<char, 65536> buffer_{};
+  bool ending_ = false;
   Port port_{};
 };
 
@@ -193,6 +224,35 @@ void sender_without_receiver() {
   std::cout << "  the server: " << receives << " receives took " << received << " bytes, all of them\n";
 }
 
+/// A receive is under way, no byte is unread, and the server ends the connection: in which way does it tell?
+void end_while_receiving() {
+  std::cout << "(e) three ends of a connection whose receive is under way\n";
+  const auto show = [](std::string_view way, const auto& end) {
+    Scene scene;
+    if (scene.receive()) fail("a receive of nothing was done at once");
+    end(scene);
+    std::cout << "  " << way << "   the client sees " << scene.end() << '\n';
+  };
+  const auto wait_for_packet = [](const Scene& scene) {
+    if (!scene.packet()) fail("a receive that never ends");
+  };
+  show("closesocket                                  ", [&](Scene& scene) {
+    scene.close();
+    wait_for_packet(scene);
+  });
+  show("CancelIoEx, closesocket                      ", [&](Scene& scene) {
+    scene.cancel();
+    scene.close();
+    wait_for_packet(scene);
+  });
+  show("shutdown, CancelIoEx, the packet, closesocket", [&](Scene& scene) {
+    scene.shut_down();
+    scene.cancel();
+    wait_for_packet(scene);
+    scene.close();
+  });
+}
+
 }  // namespace
 
 int main() {
@@ -201,5 +261,6 @@ int main() {
   none_posted_then_late();
   posted_once();
   sender_without_receiver();
+  end_while_receiving();
   WSACleanup();
 }

@@ -42,6 +42,7 @@ namespace ladder {
 namespace {
 
 constexpr std::size_t accepts_ahead = 32;  // newcomers that the kernel takes in before a thread looks
+constexpr int tries_an_accept = 8;         // each with a new socket, before one rests
 constexpr int rounds_a_turn = 4;           // a service that refills its queue as it empties starves nobody,
 constexpr ULONG packets_a_wait = 16;  // nor does a long batch: a slow callback holds up the rest of its own
 constexpr std::size_t most_a_send = 64 * 1024;  // so that a slow peer is seen to take something
@@ -50,6 +51,8 @@ constexpr std::uint32_t readable = 1;  // the receive of no bytes is done: some 
 constexpr std::uint32_t written = 2;   // the send is done
 
 // The completion key of a connection is its id; of other packets one that no connection has.
+static_assert(sizeof(ULONG_PTR) >= sizeof(ConnectionId::value),
+              "a completion key holds a whole ConnectionId: build for a 64-bit target");
 constexpr ULONG_PTR listener_key = 0;
 constexpr ULONG_PTR exit_key = 1;
 
@@ -60,10 +63,12 @@ struct Operation : OVERLAPPED {
   explicit Operation(std::uint32_t what) : OVERLAPPED{}, event(what) {}
   const std::uint32_t event;
   bool pending = false;
+  bool counted = false;
 
   OVERLAPPED* start() {  // another thread may have its packet before the call that starts it returns
     static_cast<OVERLAPPED&>(*this) = {};
     pending = true;
+    counted = false;
     return this;
   }
 };
@@ -82,7 +87,7 @@ unsigned workers(const Options& options) {
 }
 
 [[noreturn]] void fail(const char* what) {
-  throw std::system_error(static_cast<int>(::GetLastError()), std::system_category(), what);
+  throw std::system_error(os::last_error(), what);  // of Winsock, and so of Windows: WSAGetLastError
 }
 
 class Model final : public Core {
@@ -95,13 +100,14 @@ class Model final : public Core {
   struct Accept : Operation {
     os::Descriptor socket{};  // made beforehand: AcceptEx fills it in
     std::optional<Arrival> arrival{};
+    alignas(sockaddr_storage) std::array<std::byte, 2 * (sizeof(sockaddr_storage) + 16)> addresses{};
     std::atomic<bool> resting = false;  // could not be posted; waits for a pause to pass
-    std::array<std::byte, 2 * (sizeof(sockaddr_storage) + 16)> addresses{};
   };
   void accept_client(Accept&);
   void receive(Seat&);
   bool flush(Seat&, Time now);
   void written_some(Seat&, Time now);
+  void send_is_done(Seat&);
   bool settle(Seat&, std::uint32_t& events);
   bool close_connection(Seat&);
   void serve(ConnectionId, std::uint32_t events);
@@ -112,6 +118,7 @@ class Model final : public Core {
 
   std::error_code arm(Seat&);
   void post_accept(Accept&);
+  std::error_code try_accept(Accept&);
   void rest(Accept&, std::error_code);
   os::Accepted accepted_by(Accept&);
   bool associate(Seat&);
@@ -123,6 +130,7 @@ class Model final : public Core {
   void earlier_deadline(std::uint32_t) override;
 
   std::unique_ptr<void, CloseTheHandle> port_;
+  bool skips_ = false;  // no packet comes of a send or a receive that is done at once
   LPFN_ACCEPTEX accept_ex_ = nullptr;
   LPFN_GETACCEPTEXSOCKADDRS addresses_of_ = nullptr;
   Slots<Operations> operations_;  // Seat::armed is the place in here
@@ -140,16 +148,14 @@ void get_extension(os::Handle socket, GUID id, Function& function) {
     fail("SIO_GET_EXTENSION_FUNCTION_POINTER");
 }
 
-/// With a provider layered over the system's, whose sockets are no handles of the system's (IFS), a packet may come
-/// though an operation was done at once (SetFileCompletionNotificationModes). Such are out of use since Windows 8.
-void require_own_handles(os::Handle socket) {
+/// False: a provider is layered over the system's, and its sockets are no handles of the system's (IFS). With such a
+/// packet may come though an operation was done at once and none was wanted (SetFileCompletionNotificationModes).
+bool has_own_handles(os::Handle socket) {
   WSAPROTOCOL_INFOW provider{};
   int size = sizeof provider;
   if (::getsockopt(socket, SOL_SOCKET, SO_PROTOCOL_INFOW, reinterpret_cast<char*>(&provider), &size) != 0)
-    throw std::system_error(os::last_error(), "SO_PROTOCOL_INFO");
-  if ((provider.dwServiceFlags1 & XP1_IFS_HANDLES) == 0)
-    throw std::system_error(std::make_error_code(std::errc::operation_not_supported),
-                            "a layered Winsock provider without system handles is installed");
+    fail("SO_PROTOCOL_INFO");
+  return (provider.dwServiceFlags1 & XP1_IFS_HANDLES) != 0;
 }
 
 Model::Model(Options o, Callbacks callbacks)
@@ -158,7 +164,7 @@ Model::Model(Options o, Callbacks callbacks)
   if (!port_) fail("CreateIoCompletionPort");
   const auto handle = reinterpret_cast<HANDLE>(listener().handle());
   if (!::CreateIoCompletionPort(handle, port_.get(), listener_key, 0)) fail("CreateIoCompletionPort");
-  require_own_handles(listener().handle());
+  skips_ = has_own_handles(listener().handle());
   get_extension(listener().handle(), WSAID_ACCEPTEX, accept_ex_);
   get_extension(listener().handle(), WSAID_GETACCEPTEXSOCKADDRS, addresses_of_);
 }
@@ -200,7 +206,12 @@ bool Model::flush(Seat& seat, Time now) {
     WSABUF buffer{.len = static_cast<ULONG>(std::min(bytes.size(), most_a_send)),
                   .buf = const_cast<char*>(reinterpret_cast<const char*>(bytes.data()))};
     if (::WSASend(seat.socket.get(), &buffer, 1, nullptr, 0, send.start(), nullptr) == 0) {
-      written_some(seat, now);  // done at once: no packet comes
+      written_some(seat, now);  // done at once
+      if (!skips_) {
+        send.counted = true;  // its packet comes all the same, and has nothing to add
+        return false;
+      }
+      send.pending = false;
     } else if (::WSAGetLastError() == WSA_IO_PENDING) {
       blocked(seat, now);
     } else {
@@ -214,9 +225,14 @@ bool Model::flush(Seat& seat, Time now) {
 
 void Model::written_some(Seat& seat, Time now) {
   const os::Result done = os::finish(seat.socket.get(), operations_of(seat).send);
-  operations_of(seat).send.pending = false;
   if (done.error) return failed(seat, done.error);
   sent(seat, done.bytes, now);
+}
+
+void Model::send_is_done(Seat& seat) {
+  Operation& send = operations_of(seat).send;
+  if (!send.counted) written_some(seat, Clock::now());
+  send.pending = false;
 }
 
 /// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the turn goes on.
@@ -235,10 +251,12 @@ bool Model::settle(Seat& seat, std::uint32_t& events) {
   return !release(seat, events, more, [&] { return arm(seat); });
 }
 
-/// False: not yet. What is under way is cancelled, and the last packet comes back here: a socket that is closed first
-/// leaves operations behind that nobody ends, or resets the connection.
+/// False: not yet. What is under way is cancelled, and the last packet comes back here. A socket that is closed first
+/// resets the connection on Windows if a receive is pending, and under Wine a pending send never ends. Some report the
+/// reset of a cancelled receive, too: so a FIN goes first, if one was promised (first_receive.cpp, experiment e).
 bool Model::close_connection(Seat& seat) {
   if (operations_of(seat).pending()) {
+    if (seat.ledger.next() == Step::close) os::finish_sending(seat.socket.get());
     ::CancelIoEx(reinterpret_cast<HANDLE>(seat.socket.get()),
                  nullptr);  // fails if all are done: packets are on their way
     return false;
@@ -254,7 +272,7 @@ void Model::serve(ConnectionId id, std::uint32_t events) {
 
 void Model::go_on(Seat& seat, std::uint32_t events) {
   do {
-    if (events & written) written_some(seat, Clock::now());
+    if (events & written) send_is_done(seat);
     if (events & readable) receive(seat);
   } while (settle(seat, events));
 }
@@ -324,8 +342,9 @@ void Model::run() {
   try {
     for (unsigned i = 1; i < workers(options()); ++i)
       pool.emplace_back([this] { work(); });
-  } catch (const std::exception& error) {  // no thread, or no memory for one
-    log().line("only " + std::to_string(pool.size() + 1) + " workers: " + error.what());
+  } catch (const std::exception& error) {  // no thread, or no memory for one, perhaps not even to say so
+    log().limited("workers", Clock::now(),
+                  [&] { return "only " + std::to_string(pool.size() + 1) + " workers: " + error.what(); });
   }
   work();
 }
@@ -338,8 +357,8 @@ std::error_code Model::arm(Seat& seat) {
   WSABUF nothing{};
   DWORD flags = 0;
   if (::WSARecv(seat.socket.get(), &nothing, 1, nullptr, &flags, receive.start(), nullptr) == 0) {
-    // Done at once, some lie there: no packet comes, so this is it.
-    if (::PostQueuedCompletionStatus(port_.get(), 0, seat.id().value, &receive)) return {};
+    // Done at once, some lie there. If no packet comes of it, this is the one.
+    if (!skips_ || ::PostQueuedCompletionStatus(port_.get(), 0, seat.id().value, &receive)) return {};
   } else if (::WSAGetLastError() == WSA_IO_PENDING) {
     return {};
   }
@@ -348,34 +367,38 @@ std::error_code Model::arm(Seat& seat) {
 }
 
 void Model::post_accept(Accept& accept) {
-  const int family = endpoint().v6 ? AF_INET6 : AF_INET;
+  accept.arrival.emplace(*this);
   std::error_code error;
+  for (int tries = 0; tries == 0 || (os::died_in_backlog(error) && tries < tries_an_accept); ++tries)
+    error = try_accept(accept);
+  if (error) return rest(accept, error);
+}
+
+/// With a socket of its own: one of an accept that failed may not be used again (AcceptEx). No error: it is under way,
+/// or the listener was stopped.
+std::error_code Model::try_accept(Accept& accept) try {
+  std::error_code error;
+  accept.socket = os::make_socket(endpoint().v6 ? AF_INET6 : AF_INET, SOCK_STREAM);
   const auto start = [&] {
     constexpr DWORD room = sizeof(sockaddr_storage) + 16;
     DWORD size = 0;
-    do {
-      // To wait for no data: else 32 silent clients close the door. ABUSE-06
-      if (accept_ex_(listener().handle(), accept.socket.get(), accept.addresses.data(), 0, room, room, &size,
-                     accept.start()) ||
-          ::WSAGetLastError() == WSA_IO_PENDING)
-        return true;
-      accept.pending = false;
-      error = os::last_error();
-    } while (os::died_in_backlog(error));
+    // To wait for no data: else 32 silent clients close the door. ABUSE-06
+    if (accept_ex_(listener().handle(), accept.socket.get(), accept.addresses.data(), 0, room, room, &size,
+                   accept.start()) ||
+        ::WSAGetLastError() == WSA_IO_PENDING)
+      return true;
+    accept.pending = false;
+    error = os::last_error();
     return false;
   };
-  accept.arrival.emplace(*this);
-  try {
-    accept.socket = os::make_socket(family, SOCK_STREAM);
-    if (listener().begin(std::ref(start))) return;  // by reference: a copy would be an allocation
-  } catch (const std::system_error& none) {
-    error = none.code();
-  } catch (const std::bad_alloc&) {  // not even for that error's text
-    error = std::make_error_code(std::errc::not_enough_memory);
-  }
-  if (error) return rest(accept, error);
-  accept.socket.reset();  // a stop
-  accept.arrival.reset();
+  if (listener().begin(std::ref(start))) return {};  // by reference: a copy would be an allocation
+  accept.socket.reset();
+  if (!error) accept.arrival.reset();  // a stop
+  return error;
+} catch (const std::system_error& none) {
+  return none.code();
+} catch (const std::bad_alloc&) {  // not even for that error's text
+  return std::make_error_code(std::errc::not_enough_memory);
 }
 
 /// Out of sockets or memory, when it was posted or when a client came: until a pause has passed. LIM-02
@@ -402,7 +425,7 @@ os::Accepted Model::accepted_by(Accept& accept) {
   // Without it shutdown and getpeername fail (AcceptEx). It may fail itself if the peer is gone already.
   good = good && ::setsockopt(accepted.socket.get(), SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT,
                               reinterpret_cast<const char*>(&from), sizeof from) == 0;
-  good = good && os::prepare_accepted(accepted.socket.get(), os::Mode::non_blocking);
+  good = good && os::prepare_accepted(accepted.socket.get(), os::Mode::non_blocking, listener().keep_alive());
   listener().let_go();
   if (!good) return {.error = nobody_came(error) ? std::error_code() : error};
   sockaddr *local = nullptr, *peer = nullptr;
@@ -413,15 +436,15 @@ os::Accepted Model::accepted_by(Accept& accept) {
   return accepted;
 }
 
-/// Its packets come to our port from here, but for operations that are done at once. False: no memory for that.
+/// Its packets come to our port from here, but for operations that are done at once, if that can be had. False: no memory.
 bool Model::associate(Seat& seat) {
   const std::optional<std::uint32_t> place = operations_.acquire();
   if (!place) return false;
   seat.armed = *place;
   const auto handle = reinterpret_cast<HANDLE>(seat.socket.get());
+  constexpr UCHAR skip = FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE;
   if (::CreateIoCompletionPort(handle, port_.get(), seat.id().value, 0) &&
-      ::SetFileCompletionNotificationModes(
-          handle, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE))
+      (!skips_ || ::SetFileCompletionNotificationModes(handle, skip)))
     return true;
   operations_.release(*place);
   return false;

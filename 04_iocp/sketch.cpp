@@ -110,7 +110,7 @@ void listen_on(u_short number) {
   auto* const generic = reinterpret_cast<sockaddr*>(&address);
   int size = sizeof address;
   listener = WSASocketW(AF_INET, SOCK_STREAM, IPPROTO_TCP, nullptr, 0, WSA_FLAG_OVERLAPPED);  // (5)
-  // Never SO_REUSEADDR, right on POSIX: on Windows another process can take the port with it
+  // Never SO_REUSEADDR, right on POSIX: on Windows two processes that both set it share the port
   if (listener == INVALID_SOCKET || !enable(listener, SOL_SOCKET, SO_EXCLUSIVEADDRUSE) ||
       bind(listener, generic, size) != 0 || listen(listener, SOMAXCONN) != 0 ||  // (6), (7)
       getsockname(listener, generic, &size) != 0)

@@ -121,7 +121,7 @@ void Ledger::expired(std::uint64_t acknowledged, Time now) {
   } else if (now >= write_deadline()) {
     // The system reports room for writing only when about a third of its buffer is free: what counts is what
     // the peer has acknowledged since the timer started. BP-08
-    if (acknowledged == queue_->acknowledged) return failed(CloseReason::write_timeout, {}, Step::reset);
+    if (acknowledged <= queue_->acknowledged) return failed(CloseReason::write_timeout, {}, Step::reset);
     queue_->acknowledged = acknowledged;
     queue_->blocked_since = now;
   } else {

@@ -1,4 +1,5 @@
 // A server's main, the same for every rung: which model serves was decided by the library it is linked with.
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <exception>
@@ -29,16 +30,16 @@ constexpr Milliseconds same_signal{500};
 
 /// The first signal stops the server in order, a second one at once.
 void stop_on_signal(Server& server, Milliseconds drain) {
-  const Time asked = os::wait_for_stop_signal();
+  const os::StopSignal first = os::wait_for_stop_signal();
   try {
-    std::thread([asked] {
-      os::wait_for_stop_signal(asked + same_signal);
+    std::thread([first] {
+      os::wait_for_stop_signal(first.received + same_signal);
       os::exit_at_once(EXIT_FAILURE);
     }).detach();
   } catch (const std::exception&) {
     // No thread to be had, or no memory: nobody hears a second signal then, but this one is still honoured.
   }
-  server.stop(drain);
+  server.stop(std::min(drain, first.at_most));
 }
 
 /// To standard output, at once. If it cannot be written there, the program has not done what it was asked for. LIFE-12

@@ -102,6 +102,10 @@ class Listener {
   void stop();
 
 #ifdef _WIN32
+  Milliseconds keep_alive() const {
+    return keep_alive_;
+  }  ///< of accepted sockets
+
   /// For an operation that ends later (AcceptEx): `start` is called unless the listener was stopped. True: it
   /// has begun, and let_go() is due when it has ended. stop() cancels it.
   bool begin(const std::function<bool()>& start);
@@ -117,6 +121,7 @@ class Listener {
   const Handle handle_;
   std::atomic<int> dead_ = 0;  // in a row
 #ifdef _WIN32
+  const Milliseconds keep_alive_;
   // No call makes a socket deaf there but closing it, and that must not be done under the feet of an accept.
   std::mutex mutex_;
   std::condition_variable ended_;
@@ -136,16 +141,17 @@ void finish_sending(Handle socket);  ///< FIN, behind what was sent
 void wake_receiver(Handle socket);   ///< for good: a thread that sleeps for bytes returns; sends nothing
 void wake_sender(Handle socket);     ///< for good: a thread asleep in send() returns
 void reset_on_close(Handle socket);  ///< the next close sends RST and drops what is unsent (SO_LINGER 0)
-/// Bytes that the peer has acknowledged since the connection began: only grows (TCP_INFO, tcp(7)). Windows does not
-/// tell: always 0, so that a peer counts as taking nothing while no send succeeds.
+/// Bytes that the peer has acknowledged since the connection began: more than before is progress (TCP_INFO, tcp(7);
+/// SIO_TCP_INFO). Where the system does not tell (Wine), always 0: a peer counts as taking nothing while no send succeeds.
 struct Acknowledged {
   std::uint64_t bytes = 0;
-  Milliseconds ago{0};  ///< since data last left for the peer, which then acknowledged it
+  Milliseconds ago{
+      0};  ///< since data last left for the peer, which then acknowledged it; 0 if the system does not tell
 };
 Acknowledged acknowledged(Handle socket);
 std::error_code pending_error(Handle socket);  ///< and takes it away (SO_ERROR)
-/// Bytes, a FIN among them, handed to the system that the peer has not acknowledged (SIOCOUTQ, tcp(7)). Windows does
-/// not tell.
+/// Bytes, a FIN among them, handed to the system that the peer has not acknowledged (SIOCOUTQ, tcp(7)). Windows tells of
+/// those that are under way alone, so never of none.
 std::optional<std::size_t> unacknowledged(Handle socket);
 bool unread(Handle socket);  ///< input lies there that nobody has read
 
@@ -153,7 +159,7 @@ bool unread(Handle socket);  ///< input lies there that nobody has read
 /// For a model that starts operations of its own.
 Descriptor make_socket(int family, int type);  ///< overlapped, not inherited. Throws std::system_error
 /// What accept() does for a new socket, if AcceptEx has made it. False: last_error() says why.
-bool prepare_accepted(Handle socket, Mode mode);
+bool prepare_accepted(Handle socket, Mode mode, Milliseconds keep_alive);
 /// Why an accept failed: its client died in the backlog. Of no concern to the next one.
 bool died_in_backlog(const std::error_code&);
 /// What an operation that is done came to.
@@ -201,9 +207,13 @@ void write_log_line(std::string_view line) noexcept;
 void prepare_process();
 /// The models keep a buffer of 64 KiB on a stack. LIM-10
 inline constexpr std::size_t stack_needed = 256 * 1024;
-/// Sleeps until one of SIGINT, SIGTERM, SIGHUP (Windows: Ctrl-C, Ctrl-Break, console close) is received at `from` or
-/// later; those before it are dropped. Returns when it was received. One thread at a time.
-Time wait_for_stop_signal(Time from = {});
+struct StopSignal {
+  Time received{};
+  Milliseconds at_most = Milliseconds::max();  ///< for a drain: Windows ends a process soon after its console
+};
+/// Sleeps until one of SIGINT, SIGTERM, SIGHUP (Windows: Ctrl-C, Ctrl-Break, console close, shutdown) is received at
+/// `from` or later; those before it are dropped. One thread at a time.
+StopSignal wait_for_stop_signal(Time from = {});
 [[noreturn]] void exit_at_once(int status) noexcept;
 
 }  // namespace ladder::os

@@ -398,12 +398,12 @@ void prepare_process() {
   provide_stacks();
 }
 
-Time wait_for_stop_signal(Time from) {
+StopSignal wait_for_stop_signal(Time from) {
   const sigset_t ends = stop_signals();
   for (;;) {
     int signal = 0;
     if (::sigwait(&ends, &signal) != 0) continue;
-    if (const Time now = Clock::now(); now >= from) return now;
+    if (const Time now = Clock::now(); now >= from) return {.received = now};
   }
 }
 

@@ -3,6 +3,7 @@
 //
 #include <fcntl.h>
 #include <io.h>
+#include <mstcpip.h>
 #include <mswsock.h>
 #include <windows.h>
 #include <ws2tcpip.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -34,36 +36,89 @@ namespace ladder::os {
 
 namespace {
 
-/// Winsock's codes, in the words of std::errc where it has one: not every library's system_category knows them.
-std::error_code to_error(int code) {
-  switch (code) {
-    case WSAECONNRESET:
-    case WSAECONNABORTED:  // the system gave the connection up; here the same as a reset
-    case WSAENETRESET:
-    case ERROR_NETNAME_DELETED:  // the same, of an operation that ended later
-      return std::make_error_code(std::errc::connection_reset);
-    case WSAENOTCONN:
-      return std::make_error_code(std::errc::not_connected);
-    case WSAESHUTDOWN:
-      return std::make_error_code(std::errc::broken_pipe);
-    case WSAEADDRINUSE:
-    case WSAEACCES:  // bind: another has the port for itself (SO_EXCLUSIVEADDRUSE)
-      return std::make_error_code(std::errc::address_in_use);
-    case WSAEADDRNOTAVAIL:
-      return std::make_error_code(std::errc::address_not_available);
-    case WSAEMFILE:
-      return std::make_error_code(std::errc::too_many_files_open);
-    case WSAENOBUFS:
-      return std::make_error_code(std::errc::no_buffer_space);
-    case WSAETIMEDOUT:
-      return std::make_error_code(std::errc::timed_out);
-    case WSAEAFNOSUPPORT:
-      return std::make_error_code(std::errc::address_family_not_supported);
-    case WSA_OPERATION_ABORTED:
-      return std::make_error_code(std::errc::operation_canceled);
-    default:
-      return {code, std::system_category()};
+struct Meaning {
+  int code;
+  std::errc condition;
+  const char* text;
+};
+
+/// Windows' codes in the words of std::errc. No library will do for that: MSVC's and libstdc++'s system_category know
+/// few of Winsock's codes, and under MinGW-w64 the text of std::errc::address_in_use is "Unknown error". LIFE-02
+constexpr auto meanings = std::to_array<Meaning>({
+    {WSAECONNRESET, std::errc::connection_reset, "Connection reset by peer"},
+    {ERROR_NETNAME_DELETED, std::errc::connection_reset, "Connection reset by peer"},  // of a later end
+    {WSAECONNABORTED, std::errc::connection_reset, "Connection given up by the system"},
+    {ERROR_CONNECTION_ABORTED, std::errc::connection_reset, "Connection given up by the system"},
+    {WSAENETRESET, std::errc::connection_reset, "Connection dropped by network"},
+    {WSAESHUTDOWN, std::errc::broken_pipe, "Cannot send after shutdown"},
+    {WSAENOTCONN, std::errc::not_connected, "Socket is not connected"},
+    {WSAETIMEDOUT, std::errc::timed_out, "Connection timed out"},
+    {ERROR_SEM_TIMEOUT, std::errc::timed_out, "Connection timed out"},
+    {WSAECONNREFUSED, std::errc::connection_refused, "Connection refused"},
+    {WSAENETDOWN, std::errc::network_down, "Network is down"},
+    {WSAENETUNREACH, std::errc::network_unreachable, "Network is unreachable"},
+    {WSAEHOSTUNREACH, std::errc::host_unreachable, "No route to host"},
+    {WSAEADDRINUSE, std::errc::address_in_use, "Address already in use"},
+    // Of bind, and it does not tell which (bind; netsh interface ipv4 show excludedportrange).
+    {WSAEACCES, std::errc::address_in_use,
+     "Access denied: another process has this port for itself, or it lies in an excluded range, which "
+     "\"netsh int ipv4 show excludedportrange tcp\" lists"},
+    {WSAEADDRNOTAVAIL, std::errc::address_not_available, "Cannot assign requested address"},
+    {WSAEAFNOSUPPORT, std::errc::address_family_not_supported, "Address family not supported"},
+    {WSAEPROTONOSUPPORT, std::errc::protocol_not_supported, "Protocol not supported"},
+    {WSAENOPROTOOPT, std::errc::no_protocol_option, "Protocol option not supported"},
+    {WSAEOPNOTSUPP, std::errc::operation_not_supported, "Operation not supported"},
+    {WSAEINVAL, std::errc::invalid_argument, "Invalid argument"},
+    {WSAEFAULT, std::errc::bad_address, "Bad address"},
+    {WSAENOTSOCK, std::errc::not_a_socket, "Not a socket"},
+    {WSAEINTR, std::errc::interrupted, "Interrupted"},
+    {WSAEWOULDBLOCK, std::errc::operation_would_block, "Operation would block"},
+    {WSA_OPERATION_ABORTED, std::errc::operation_canceled, "Operation cancelled"},
+    {WSAEMFILE, std::errc::too_many_files_open, "Too many open files"},
+    {WSAENOBUFS, std::errc::no_buffer_space, "No buffer space available"},
+    {WSA_NOT_ENOUGH_MEMORY, std::errc::not_enough_memory, "Cannot allocate memory"},
+    {ERROR_NO_SYSTEM_RESOURCES, std::errc::not_enough_memory, "No system resources"},
+    {ERROR_WORKING_SET_QUOTA, std::errc::not_enough_memory, "No more memory may be locked"},
+    {ERROR_COMMITMENT_LIMIT, std::errc::not_enough_memory, "Cannot allocate memory"},
+});
+
+/// What the system says of a code; empty if it has no text. In English if it can, as all that the programs print is.
+std::string text_of_system(int code) {
+  for (const DWORD language : {DWORD{MAKELANGID(LANG_ENGLISH, SUBLANG_ENGLISH_US)}, DWORD{0}}) {
+    std::array<char, 512> text{};
+    constexpr DWORD how = FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS |
+                          FORMAT_MESSAGE_MAX_WIDTH_MASK;  // one line
+    const DWORD size = ::FormatMessageA(how, nullptr, static_cast<DWORD>(code), language, text.data(),
+                                        static_cast<DWORD>(text.size()), nullptr);
+    const std::string_view found(text.data(), size);
+    if (size > 0) return std::string(found.substr(0, found.find_last_not_of(". ") + 1));
   }
+  return {};
+}
+
+class WindowsErrors final : public std::error_category {
+ public:
+  const char* name() const noexcept override { return "windows"; }
+  std::string message(int code) const override {
+    if (const Meaning* found = find(code)) return found->text;
+    const std::string text = text_of_system(code);
+    return text.empty() ? "error " + std::to_string(code) : text;  // Wine only: it has no text for most
+  }
+  std::error_condition default_error_condition(int code) const noexcept override {
+    const Meaning* found = find(code);
+    return found ? std::make_error_condition(found->condition) : std::error_condition(code, *this);
+  }
+
+ private:
+  static const Meaning* find(int code) {
+    const auto found = std::ranges::find(meanings, code, &Meaning::code);
+    return found == meanings.end() ? nullptr : &*found;
+  }
+};
+
+std::error_code to_error(int code) {
+  static const WindowsErrors category;
+  return {code, category};
 }
 
 [[noreturn]] void fail(const std::string& what) {
@@ -124,11 +179,43 @@ Result to_result(int count) {
   return {.error = last_error()};
 }
 
-constexpr std::size_t most_at_once = 1 << 30;  // lengths are ints
+constexpr std::size_t most_a_receive = 1 << 30;  // lengths are ints
 
-Result send_at_most(Handle socket, Bytes bytes, std::size_t most) {
-  const int size = static_cast<int>(std::min(bytes.size(), most));
-  return to_result(::send(socket, reinterpret_cast<const char*>(bytes.data()), size, 0));
+/// A send that does not block takes any number of bytes if there is room for one (send; SO_SNDBUF), and one that blocks
+/// returns when all have gone. Without a bound no mark and no write timeout would see a peer that takes nothing. BP-01
+constexpr std::size_t most_a_send = 64 * 1024;
+
+/// The documented layout of TCP_INFO_v0 (mstcpip.h), which headers have for a later version of Windows alone.
+struct TcpInfo {
+  int state;
+  ULONG mss;
+  ULONG64 connection_time;
+  BOOLEAN timestamps;
+  ULONG rtt, least_rtt, bytes_in_flight, congestion_window, send_window, receive_window, receive_buffer;
+  ULONG64 bytes_out, bytes_in;
+  ULONG bytes_reordered, bytes_retransmitted, fast_retransmissions, duplicate_acks, timeouts;
+  UCHAR syn_retransmissions;
+};
+static_assert(sizeof(TcpInfo) == 88);
+
+/// Since Windows 10 1703 (SIO_TCP_INFO). None: not so with this system (Wine), or with this socket.
+std::optional<TcpInfo> tcp_info(Handle socket) {
+  constexpr DWORD sio_tcp_info = _WSAIORW(IOC_VENDOR, 39);
+  DWORD version = 0, size = 0;
+  TcpInfo info{};
+  if (::WSAIoctl(socket, sio_tcp_info, &version, sizeof version, &info, sizeof info, &size, nullptr,
+                 nullptr) != 0)
+    return std::nullopt;
+  return info;
+}
+
+/// As listen wants it. SOMAXCONN alone is about 200 there, and a client above it is reset after its handshake;
+/// SOMAXCONN_HINT(N), which is -N and not in all headers, is taken up to 65535.
+int backlog_for_listen(int backlog) {
+  constexpr int most = 65535;
+  constexpr int taken_as_it_is = 200;
+  if (backlog > 0 && backlog <= taken_as_it_is) return backlog;
+  return -(backlog > 0 ? std::min(backlog, most) : most);
 }
 
 /// A call that another thread sleeps in on this socket returns.
@@ -167,13 +254,13 @@ Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode
   if (!address)
     throw std::system_error(std::make_error_code(std::errc::invalid_argument), "address " + where);
   Descriptor socket = make_socket(address->storage.ss_family, SOCK_STREAM);
-  // Never SO_REUSEADDR, which lets another process take the port away here. What it does elsewhere, to let a server
-  // start again while old connections are in TIME_WAIT, Windows does unasked. LIFE-02, LIFE-03
+  // Never SO_REUSEADDR: two processes that both set it share the port here. What it does elsewhere, to let a server start
+  // again while old connections are in TIME_WAIT, Windows does unasked. LIFE-02, LIFE-03
   set(socket.get(), SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
   if (address->storage.ss_family == AF_INET6) set(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (!set_mode(socket.get(), mode)) fail("ioctlsocket");
   if (::bind(socket.get(), address->any(), address->size) != 0) fail("bind " + where);
-  if (::listen(socket.get(), backlog > 0 ? backlog : SOMAXCONN) != 0) fail("listen " + where);
+  if (::listen(socket.get(), backlog_for_listen(backlog)) != 0) fail("listen " + where);
   return socket;
 }
 
@@ -203,28 +290,34 @@ Endpoint local_endpoint(Handle socket) {
   return to_endpoint(address.any());
 }
 
-Listener::Listener(const std::string& host, std::uint16_t port, int backlog, Mode mode, Milliseconds)
-    : socket_(listen(host, port, backlog, mode)), mode_(mode), handle_(socket_.get()) {}
+Listener::Listener(const std::string& host, std::uint16_t port, int backlog, Mode mode,
+                   Milliseconds keep_alive)
+    : socket_(listen(host, port, backlog, mode)),
+      mode_(mode),
+      handle_(socket_.get()),
+      keep_alive_(keep_alive) {}
 
 Accepted Listener::accept() {
-  for (int dead = 0; dead < dead_at_once || mode_ == Mode::blocking; ++dead) {
+  for (;;) {
     if (!begin([] { return true; })) return {};
     Address peer;
     Descriptor socket(::accept(handle_, peer.any(), &peer.size));
     const int error = socket ? 0 : ::WSAGetLastError();
     let_go();
-    switch (error) {
-      case 0:
-        if (!prepare_accepted(socket.get(), mode_)) return {.error = last_error()};
-        return {.socket = std::move(socket), .peer = to_endpoint(peer.any())};
-      case WSAEWOULDBLOCK:
-      case WSA_OPERATION_ABORTED:  // stop()
-        return {};
-      default:
-        if (!died_in_backlog(to_error(error))) return {.error = to_error(error)};  // WSAEMFILE, WSAENOBUFS
+    if (error == 0) {
+      dead_ = 0;
+      if (!prepare_accepted(socket.get(), mode_, keep_alive_)) return {.error = last_error()};
+      return {.socket = std::move(socket), .peer = to_endpoint(peer.any())};
     }
+    if (error == WSAEWOULDBLOCK || error == WSA_OPERATION_ABORTED) {  // the latter is stop()
+      dead_ = 0;
+      return {};
+    }
+    if (!died_in_backlog(to_error(error))) return {.error = to_error(error)};  // WSAEMFILE, WSAENOBUFS
+    if (++dead_ < dead_in_a_row) continue;
+    dead_ = dead_in_a_row;  // the next one tells at once
+    return {.error = to_error(error)};
   }
-  return {};
 }
 
 bool Listener::begin(const std::function<bool()>& start) {
@@ -255,9 +348,32 @@ void Listener::stop() {
   } while (!ended_.wait_for(lock, Milliseconds{1}, [this] { return under_way_ == 0; }));
 }
 
-bool prepare_accepted(Handle socket, Mode mode) {
+namespace {
+
+/// Whole seconds, as on every system: what is slow to answer there is slow to answer here.
+ULONG probe_time(Milliseconds time) {
+  constexpr std::int64_t most = 32'767;
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(time).count();
+  return static_cast<ULONG>(std::clamp<std::int64_t>(seconds, 1, most) * 1000);
+}
+
+bool probe(Handle socket, Milliseconds silence) {
+  if (silence.count() <= 0) return true;
+  DWORD probes = 3, size = 0;
+  constexpr int tcp_keepcnt = 16;  // TCP_KEEPCNT, which MinGW-w64's headers lack
+  // Windows before 10 1703 does not know it, and sends ten.
+  ::setsockopt(socket, IPPROTO_TCP, tcp_keepcnt, reinterpret_cast<const char*>(&probes), sizeof probes);
+  tcp_keepalive times{
+      .onoff = 1, .keepalivetime = probe_time(silence), .keepaliveinterval = probe_time(silence / 4)};
+  return ::WSAIoctl(socket, SIO_KEEPALIVE_VALS, &times, sizeof times, nullptr, 0, &size, nullptr, nullptr) ==
+         0;
+}
+
+}  // namespace
+
+bool prepare_accepted(Handle socket, Mode mode, Milliseconds keep_alive) {
   const DWORD on = 1;  // replies are written whole, so that Nagle's delay would only hold them back
-  return set_mode(socket, mode) &&
+  return set_mode(socket, mode) && probe(socket, keep_alive) &&
          ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, reinterpret_cast<const char*>(&on), sizeof on) == 0 &&
          ::SetHandleInformation(reinterpret_cast<HANDLE>(socket), HANDLE_FLAG_INHERIT, 0) != 0;
 }
@@ -279,7 +395,7 @@ Result wait_for_bytes(Handle socket) {
 }
 
 Result receive(Handle socket, std::span<std::byte> into) {
-  const int size = static_cast<int>(std::min(into.size(), most_at_once));
+  const int size = static_cast<int>(std::min(into.size(), most_a_receive));
   const Result result = to_result(::recv(socket, reinterpret_cast<char*>(into.data()), size, 0));
   if (result.bytes > 0 || result.error || result.would_block) return result;
   // Wine only: where something else has been told of a reset first, recv makes an orderly end of it.
@@ -290,15 +406,15 @@ Result receive(Handle socket, std::span<std::byte> into) {
 }
 
 Result send(Handle socket, Bytes bytes) {
-  // One that sleeps returns when all has gone. A part at a time, so that a slow peer is seen to take something.
-  return send_at_most(socket, bytes, 64 * 1024);
+  const int size = static_cast<int>(std::min(bytes.size(), most_a_send));
+  return to_result(::send(socket, reinterpret_cast<const char*>(bytes.data()), size, 0));
 }
 
 Result send_now(Handle socket, Bytes bytes) {
   // There is no MSG_DONTWAIT. Who sleeps in recv on this socket sleeps on; who comes to it now is told would_block.
   u_long on = 1, off = 0;
   ::ioctlsocket(socket, FIONBIO, &on);
-  const Result result = send_at_most(socket, bytes, most_at_once);
+  const Result result = send(socket, bytes);
   ::ioctlsocket(socket, FIONBIO, &off);
   return result;
 }
@@ -323,12 +439,20 @@ void reset_on_close(Handle socket) {
   ::setsockopt(socket, SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&now), sizeof now);
 }
 
-Acknowledged acknowledged(Handle) {
-  return {};
+Acknowledged acknowledged(Handle socket) {
+  const auto info = tcp_info(socket);
+  if (!info) return {};
+  // Whether bytes that were sent again count twice in bytes_out is not said (TCP_INFO_v0). If they do, they are taken out
+  // here; if not, this falls behind with each of them. It never grows without an acknowledgement.
+  const std::uint64_t pending = std::uint64_t{info->bytes_in_flight} + info->bytes_retransmitted;
+  return {.bytes = info->bytes_out > pending ? info->bytes_out - pending : 0};
 }
 
-std::optional<std::size_t> unacknowledged(Handle) {
-  return std::nullopt;
+std::optional<std::size_t> unacknowledged(Handle socket) {
+  const auto info = tcp_info(socket);
+  if (!info || info->bytes_in_flight == 0)
+    return std::nullopt;  // what waits for the peer's window is not in it
+  return info->bytes_in_flight;
 }
 
 bool unread(Handle socket) {
@@ -347,7 +471,10 @@ Bell::Bell() : descriptor_(make_socket(AF_INET, SOCK_DGRAM)) {
 
 void Bell::ring() noexcept {
   const char any = 0;
-  ::send(descriptor_.get(), &any, 1, 0);  // fails only if its buffer is full, and then it is readable
+  // Full is readable, so the threads wake. Another failure is a lack of memory that passes (WSAENOBUFS), and a wake-up
+  // that is lost does not come again.
+  while (::send(descriptor_.get(), &any, 1, 0) < 0 && ::WSAGetLastError() != WSAEWOULDBLOCK)
+    ::Sleep(1);
 }
 
 void Bell::quiet() noexcept {
@@ -446,13 +573,18 @@ void write_log_line(std::string_view line) noexcept try {
 namespace {
 
 std::atomic<std::uint32_t> stop_signals = 0;
+std::atomic<bool> system_ends_us = false;
+
+// Windows ends a process 5 s after it has told it so (HandlerRoutine): time to say good-bye is kept back.
+constexpr Milliseconds until_ended{4'000};
 
 BOOL WINAPI on_control(DWORD event) {
+  if (event == CTRL_LOGOFF_EVENT) return TRUE;  // comes to services, whichever user it is: no reason to end
+  const bool ends = event == CTRL_CLOSE_EVENT || event == CTRL_SHUTDOWN_EVENT;
+  if (ends) system_ends_us = true;
   ++stop_signals;
   wake_all(stop_signals);
-  // After these Windows ends the process as soon as we return. It waits some seconds for that (HandlerRoutine).
-  if (event == CTRL_CLOSE_EVENT || event == CTRL_LOGOFF_EVENT || event == CTRL_SHUTDOWN_EVENT)
-    ::Sleep(INFINITE);
+  if (ends) ::Sleep(INFINITE);  // Windows ends the process as soon as we return
   return TRUE;
 }
 
@@ -462,18 +594,17 @@ void prepare_process() {
   log_writer();                              // while there is a thread to be had. LIFE-07
   ::_setmode(::_fileno(stdout), _O_BINARY);  // a line ends with \n here too: programs read it
   ::SetConsoleCtrlHandler(nullptr, FALSE);   // a parent may have had Ctrl-C ignored, and that is inherited
-  if (!::SetConsoleCtrlHandler(on_control, TRUE))
-    throw std::system_error(static_cast<int>(::GetLastError()), std::system_category(),
-                            "SetConsoleCtrlHandler");
+  if (!::SetConsoleCtrlHandler(on_control, TRUE)) fail("SetConsoleCtrlHandler");
 }
 
-Time wait_for_stop_signal(Time from) {
+StopSignal wait_for_stop_signal(Time from) {
   static std::atomic<std::uint32_t> heard = 0;
   for (;;) {
-    const std::uint32_t before = heard++;
+    const std::uint32_t before = heard++;  // each turn waits for one more
     for (std::uint32_t seen = stop_signals; seen <= before; seen = stop_signals)
       wait_while(stop_signals, seen);
-    if (const Time now = Clock::now(); now >= from) return now;
+    if (const Time now = Clock::now(); now >= from)
+      return {.received = now, .at_most = system_ends_us ? until_ended : Milliseconds::max()};
   }
 }
 

@@ -146,8 +146,8 @@ struct Options {
   Milliseconds write_timeout{30'000};  ///< the peer must take something within it; 0: none
   Milliseconds close_timeout{5'000};   ///< from our FIN to the peer's, a total; 0: none
   /// A peer from which nothing has come for so long is probed by its system's word (RFC 9293, 3.8.4), and again each
-  /// quarter of it: three probes without an answer end the connection with std::errc::timed_out. In whole seconds,
-  /// rounded up. It finds who has vanished without a word, whatever the other timeouts are. 0: none
+  /// quarter of it: three probes without an answer end the connection with std::errc::timed_out (Windows before 10 1703:
+  /// ten). In whole seconds, rounded up. It finds who has vanished without a word, whatever the other timeouts are. 0: none
   Milliseconds keep_alive{60'000};
   std::size_t low_mark = 64 * 1024;        ///< bytes queued at which a congested connection counts as drained
   std::size_t high_mark = 256 * 1024;      ///< bytes queued above which `congested`, and on_receive waits

@@ -671,10 +671,10 @@ TEST_CASE("contract words: stats count each connection once, by its reason, and 
                         if (what == "throw") throw std::runtime_error("as asked");
                         if (what == "expire") c.expire_at(Clock::now());
                         if (what == "close") c.close();
-                        if (what == "stick") c.send(pattern(3 * megabyte));
+                        if (what == "stick") c.send(pattern(16 * megabyte));  // more than the systems hold
                         if (what == "x") c.send(bytes);
                       }},
-                 {.write_timeout = 200ms});
+                 {.write_timeout = 200ms, .hard_cap = 32 * megabyte});
   std::uint64_t count = 0;
   for (const std::string_view what : {"throw"sv, "expire"sv, "close"sv, "stick"sv, "reset"sv, "x"sv}) {
     CAPTURE(what);

@@ -18,8 +18,8 @@ awk -v folder="$scratch" '
   inside && sub(/^\$ /, "") { name = folder "/" ++blocks; print > (name ".command"); printf "" > (name ".said"); next }
   inside { print > (name ".said") }' "$1"
 
-# What may differ, made alike.
-alike() { sed -e 's/\([ +]\)[0-9][0-9.]*/\1N/g' -e 's/  */ /g' -e 's/ $//' "$1"; }
+# What may differ, made alike. A Windows program ends its lines in its own way.
+alike() { tr -d '\r' <"$1" | sed -e 's/\([ +]\)[0-9][0-9.]*/\1N/g' -e 's/  */ /g' -e 's/ $//'; }
 
 for command in "$scratch"/*.command; do
   [ -e "$command" ] || { echo "$1: no block is marked <!-- output -->"; exit 1; }

@@ -30,7 +30,6 @@
 namespace ladder {
 namespace {
 
-constexpr std::size_t buffer_size = 64 * 1024;  // on the reader's stack
 constexpr int rounds_a_turn = 4;  // a service that refills its queue as it empties is left to a writer
 
 constexpr std::uint32_t writing = 1;  // Seat::armed: a writer is at work, and it alone sends
@@ -38,6 +37,7 @@ constexpr std::uint32_t writing = 1;  // Seat::armed: a writer is at work, and i
 class Model final : public Core {
  public:
   Model(Options o, Callbacks callbacks) : Core(std::move(o), std::move(callbacks), os::Mode::blocking) {}
+  ~Model() override { wait_for_stops(); }
   void run() override;
 
  private:
@@ -57,9 +57,9 @@ class Model final : public Core {
   void take_turn(Seat&);
   bool release_turn(Seat&);
   bool start_writer(Seat&);
-  void ring(ConnectionId) override;
+  void ring(const Seat&, ConnectionId) override;
   void wake() override;
-  void earlier_deadline() override { wake(); }
+  void earlier_deadline(std::uint32_t) override { wake(); }
 
   Crew crew_;
   std::mutex mutex_;  // of what the keeper is told
@@ -78,7 +78,7 @@ Seat* Model::accept_client() {
   if (stopping()) return nullptr;
   if (accepted.error) {
     accepting_ = false;
-    pause_accepting(accepted, Clock::now());
+    pause_accepting(accepted.error, Clock::now());
     return nullptr;
   }
   return admit(std::move(accepted), Clock::now());
@@ -89,7 +89,7 @@ Seat* Model::accept_client() {
 void Model::receive(Seat& seat) {
   os::Result result = os::wait_for_bytes(seat.socket.get());  // sleeps here
   take_turn(seat);
-  std::array<std::byte, buffer_size> buffer;
+  std::array<std::byte, one_receive> buffer;  // on the reader's stack
   if (!result.error && !result.would_block) result = os::receive(seat.socket.get(), buffer);
   if (result.would_block) return;
   if (result.error) return failed(seat, result.error);
@@ -144,6 +144,7 @@ void Model::close_connection(Seat& seat) {
 
 /// A connection from beginning to end; all others wait in the backlog.
 void Model::serve_client(Seat& seat) {
+  const Duty duty;
   open(seat);
   for (;;) {
     const std::uint32_t seen = seat.changes + 1;  // settle() gives the turn back, and counts that as one
@@ -164,6 +165,7 @@ void Model::serve_client(Seat& seat) {
 /// The second thread of a connection, while a send has to wait: so its reader goes on reading, and no other
 /// connection waits for this one's peer.
 void Model::write_rest(Seat& seat) {
+  const Duty duty;
   take_turn(seat);
   for (;;) {
     deliver(seat);
@@ -190,6 +192,7 @@ void Model::serve(ConnectionId id) {
 /// One thread for all connections: it looks at the clock, and hands in what other threads wish. It never
 /// waits for a peer.
 void Model::keep() {
+  const Duty duty;
   while (!finished()) {
     std::vector<ConnectionId> ids;
     {
@@ -226,7 +229,7 @@ void Model::take_turn(Seat& seat) {
   for (;;) {
     const std::uint32_t seen = seat.changes;
     std::uint32_t events = 0;
-    if (take(seat.id, events)) return;
+    if (take(seat.id(), events)) return;
     os::wait_while(seat.changes,
                    seen);  // sleeps here, while a callback of this connection runs on another thread
   }
@@ -234,7 +237,7 @@ void Model::take_turn(Seat& seat) {
 
 bool Model::release_turn(Seat& seat) {
   std::uint32_t events = 0;
-  return release(seat, events, [&] {
+  return release(seat, events, false, [&] {
     ++seat.changes;
     os::wake_all(seat.changes);
     return std::error_code{};
@@ -254,7 +257,7 @@ bool Model::start_writer(Seat& seat) try {
   return false;
 }
 
-void Model::ring(ConnectionId id) {
+void Model::ring(const Seat&, ConnectionId id) {
   const std::lock_guard lock(mutex_);
   rung_.push_back(id);
   told_.notify_all();

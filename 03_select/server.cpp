@@ -26,9 +26,8 @@
 namespace ladder {
 namespace {
 
-constexpr std::size_t buffer_size = 64 * 1024;  // on the stack: an idle connection holds none
-constexpr int accepts_a_turn = 64;              // a storm of newcomers does not starve those who are here,
-constexpr int rounds_a_turn = 4;                // nor does a service that refills its queue as it empties
+constexpr int accepts_a_turn = 64;  // a storm of newcomers does not starve those who are here,
+constexpr int rounds_a_turn = 4;    // nor does a service that refills its queue as it empties
 
 constexpr std::uint32_t readable = 1;
 constexpr std::uint32_t writable = 2;
@@ -36,6 +35,7 @@ constexpr std::uint32_t writable = 2;
 class Model final : public Core {
  public:
   Model(Options, Callbacks);
+  ~Model() override { wait_for_stops(); }
   void run() override;
 
  private:
@@ -49,7 +49,7 @@ class Model final : public Core {
 
   void build_sets();
   void collect_ready();
-  void ring(ConnectionId id) override { bells_.ring(id); }
+  void ring(const Seat&, ConnectionId id) override { bells_.ring(id); }
   void wake() override {
     if (finished()) bells_.ring_for_good();  // of a stop, the listener tells
   }
@@ -84,7 +84,7 @@ void Model::accept_client() {
     if (stopping()) return;
     if (accepted.error) {
       accepting_ = false;
-      return pause_accepting(accepted, Clock::now());
+      return pause_accepting(accepted.error, Clock::now());
     }
     if (!accepted.socket) break;
     if (!os::fits_select(accepted.socket.get(), watched_.size() + 2)) {  // no room in the sets
@@ -103,7 +103,7 @@ void Model::accept_client() {
 
 void Model::receive(Seat& seat, std::uint32_t events) {
   if ((events & readable) == 0 || !seat.ledger.wants_receive()) return;
-  std::array<std::byte, buffer_size> buffer;
+  std::array<std::byte, one_receive> buffer;  // on the stack: an idle connection holds none
   const os::Result result = os::receive(seat.socket.get(), buffer);
   if (result.would_block) return;
   if (result.error) return failed(seat, result.error);
@@ -137,12 +137,10 @@ bool Model::settle(Seat& seat, std::uint32_t& events) {
     close_connection(seat);
     return false;
   }
-  return !release(seat, events, [&] {  // build_sets() re-arms
-    // All was sent, and a callback is due: after those who wait. Room in the socket would be the wrong thing to wait
-    // for: it is not told of while the peer takes nothing, and no write timeout runs.
-    if (seat.ledger.wants_send() && seat.ledger.unsent_bytes() == 0) ring(seat.id);
-    return std::error_code{};
-  });
+  // All was sent, and a callback is due. Room in the socket would be the wrong thing to wait for: it is not told of while
+  // the peer takes nothing, and no write timeout runs.
+  const bool more = seat.ledger.wants_send() && seat.ledger.unsent_bytes() == 0;
+  return !release(seat, events, more, [] { return std::error_code{}; });  // build_sets() re-arms
 }
 
 void Model::close_connection(Seat& seat) {
@@ -161,6 +159,7 @@ void Model::serve(ConnectionId id, std::uint32_t events) {
 }
 
 void Model::work() {
+  const Duty duty;
   Ledger::Spare spare;
   while (!finished()) {
     build_sets();
@@ -168,7 +167,9 @@ void Model::work() {
     timeval timeout = os::to_timeval(wait.value_or(Milliseconds{0}));
     const int count = ::select(static_cast<int>(highest_ + 1), &readers_, &writers_, nullptr,
                                wait ? &timeout : nullptr);  // sleeps here
-    if (count > 0) {                                        // -1 is EINTR: nothing happened
+    const bool failed = count < 0 && errno != EINTR;
+    if (failed) wait_failed({errno, std::system_category()});
+    if (count > 0 || failed) {  // then the sets are as they were asked for: any of them may be ready
       collect_ready();
       if (FD_ISSET(listener().handle(), &readers_)) accept_client();
       if (FD_ISSET(bells_.handle(), &readers_))
@@ -217,7 +218,7 @@ void Model::collect_ready() {
     const os::Handle handle = seat->socket.get();
     const std::uint32_t events =
         (FD_ISSET(handle, &readers_) ? readable : 0) | (FD_ISSET(handle, &writers_) ? writable : 0);
-    if (events) ready_.push_back({seat->id, events});
+    if (events) ready_.push_back({seat->id(), events});
   }
 }
 

@@ -41,9 +41,8 @@
 namespace ladder {
 namespace {
 
-constexpr std::size_t buffer_size = 64 * 1024;  // on the stack: an idle connection holds none
-constexpr std::size_t accepts_ahead = 32;       // newcomers that the kernel takes in before a thread looks
-constexpr int rounds_a_turn = 4;      // a service that refills its queue as it empties starves nobody,
+constexpr std::size_t accepts_ahead = 32;  // newcomers that the kernel takes in before a thread looks
+constexpr int rounds_a_turn = 4;           // a service that refills its queue as it empties starves nobody,
 constexpr ULONG packets_a_wait = 16;  // nor does a long batch: a slow callback holds up the rest of its own
 constexpr std::size_t most_a_send = 64 * 1024;  // so that a slow peer is seen to take something
 
@@ -89,6 +88,7 @@ unsigned workers(const Options& options) {
 class Model final : public Core {
  public:
   Model(Options, Callbacks);
+  ~Model() override { wait_for_stops(); }
   void run() override;
 
  private:
@@ -118,9 +118,9 @@ class Model final : public Core {
   Operations& operations_of(const Seat& seat) { return *operations_.find(seat.armed); }
   bool post(ULONG_PTR key);
   void post_for_sure(ULONG_PTR key);
-  void ring(ConnectionId id) override;
+  void ring(const Seat&, ConnectionId id) override;
   void wake() override;
-  void earlier_deadline() override;
+  void earlier_deadline(std::uint32_t) override;
 
   std::unique_ptr<void, CloseTheHandle> port_;
   LPFN_ACCEPTEX accept_ex_ = nullptr;
@@ -182,8 +182,8 @@ void Model::receive(Seat& seat) {
   const os::Result done = os::finish(seat.socket.get(), operations_of(seat).receive);
   operations_of(seat).receive.pending = false;
   if (done.error) return failed(seat, done.error);
-  if (!seat.ledger.wants_receive()) return;  // paused meanwhile: the next receive brings a packet at once
-  std::array<std::byte, buffer_size> buffer;
+  if (!seat.ledger.wants_receive()) return;   // paused meanwhile: the next receive brings a packet at once
+  std::array<std::byte, one_receive> buffer;  // on the stack: an idle connection holds none
   const os::Result result = os::receive(seat.socket.get(), buffer);
   if (result.would_block) return;
   if (result.error) return failed(seat, result.error);
@@ -230,7 +230,9 @@ bool Model::settle(Seat& seat, std::uint32_t& events) {
   if (seat.ledger.next() == Step::shut_down) shut_down(seat, now);
   keep_time(seat, now);
   if (seat.ledger.next() >= Step::close && close_connection(seat)) return false;
-  return !release(seat, events, [&] { return arm(seat); });
+  // All was sent at once, and more is due: no packet of a send would bring it back.
+  const bool more = seat.ledger.wants_send() && !operations_of(seat).send.pending;
+  return !release(seat, events, more, [&] { return arm(seat); });
 }
 
 /// False: not yet. What is under way is cancelled, and the last packet comes back here: a socket that is closed first
@@ -258,6 +260,7 @@ void Model::go_on(Seat& seat, std::uint32_t events) {
 }
 
 void Model::work() {
+  const Duty duty;
   Ledger::Spare spare;
   std::array<OVERLAPPED_ENTRY, packets_a_wait> packets{};
   while (!finished()) {
@@ -285,6 +288,7 @@ void Model::work() {
 /// Keeps the time. Not as the port's timeout: who sleeps there would not learn of a deadline that came later and is
 /// earlier.
 void Model::keep() {
+  const Duty duty;
   std::unique_lock lock(mutex_);
   while (!finished()) {
     const auto wait = until_deadline();
@@ -330,14 +334,12 @@ void Model::run() {
 /// A receive of no bytes: it is done when there are some, and until then it holds no buffer.
 std::error_code Model::arm(Seat& seat) {
   Operation& receive = operations_of(seat).receive;
-  // All was sent at once, and more is due: after those who wait. No packet of a send would bring it back.
-  if (seat.ledger.wants_send() && !operations_of(seat).send.pending) ring(seat.id);
   if (receive.pending || !seat.ledger.wants_receive()) return {};
   WSABUF nothing{};
   DWORD flags = 0;
   if (::WSARecv(seat.socket.get(), &nothing, 1, nullptr, &flags, receive.start(), nullptr) == 0) {
     // Done at once, some lie there: no packet comes, so this is it.
-    if (::PostQueuedCompletionStatus(port_.get(), 0, seat.id.value, &receive)) return {};
+    if (::PostQueuedCompletionStatus(port_.get(), 0, seat.id().value, &receive)) return {};
   } else if (::WSAGetLastError() == WSA_IO_PENDING) {
     return {};
   }
@@ -417,7 +419,7 @@ bool Model::associate(Seat& seat) {
   if (!place) return false;
   seat.armed = *place;
   const auto handle = reinterpret_cast<HANDLE>(seat.socket.get());
-  if (::CreateIoCompletionPort(handle, port_.get(), seat.id.value, 0) &&
+  if (::CreateIoCompletionPort(handle, port_.get(), seat.id().value, 0) &&
       ::SetFileCompletionNotificationModes(
           handle, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE))
     return true;
@@ -436,7 +438,7 @@ void Model::post_for_sure(ULONG_PTR key) {
     ::Sleep(10);
 }
 
-void Model::ring(ConnectionId id) {
+void Model::ring(const Seat&, ConnectionId id) {
   if (!post(id.value)) throw std::bad_alloc();
 }
 
@@ -444,10 +446,10 @@ void Model::wake() {
   // Of a stop the accepts tell, which it cancels. That no connection is left must reach every thread.
   if (!finished()) return;
   post_for_sure(exit_key);
-  earlier_deadline();
+  earlier_deadline(0);
 }
 
-void Model::earlier_deadline() {
+void Model::earlier_deadline(std::uint32_t) {
   const std::lock_guard lock(mutex_);
   told_.notify_all();
 }

@@ -1,9 +1,12 @@
-// 05: epoll with a pool of threads. The kernel keeps the list of what to watch and tells what is ready; a few
+// 05: epoll with a pool of threads. The kernel keeps the list of what to watch and tells what has become ready; a few
 // threads, one a core, serve all connections.
 //
-//   worker 0 ──┐                  ┌── listener                  --queue shared: one instance for all workers;
-//   worker 1 ──┼── epoll_wait ────┼── connection, one-shot      each event goes to exactly one of them
-//   worker N ──┘                  └── bell (eventfd)            --queue per-worker: one instance each
+//   worker 0 ──┐                  ┌── listener                      --queue shared: one instance for all workers;
+//   worker 1 ──┼── epoll_wait ────┼── connection, edge-triggered    each event goes to exactly one of them
+//   worker N ──┘                  └── bell (eventfd), timer         --queue per-worker: one instance each
+//
+// A connection is watched edge-triggered, from its accept to its end: one epoll_ctl, and none a message. Its turn
+// (mailbox.h) does what one-shot would: of two workers with an event of one connection the second leaves it to the first.
 //
 // A thread sleeps in one place: epoll_wait, in work().
 #include "common/server.h"
@@ -21,6 +24,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -37,14 +41,20 @@
 namespace ladder {
 namespace {
 
-constexpr std::size_t buffer_size = 64 * 1024;  // on the stack: an idle connection holds none
-constexpr int accepts_a_turn = 64;              // a storm of newcomers does not starve those who are here,
-constexpr int rounds_a_turn = 4;                // nor does a service that refills its queue as it empties,
-constexpr std::size_t events_a_wait = 16;  // nor a long batch: a slow callback holds up the rest of its own
+constexpr int rounds_a_turn = 4;           // a service that refills its queue as it empties starves nobody,
+constexpr std::size_t events_a_wait = 16;  // nor does a long batch, where a worker has an instance of its own
 
-constexpr std::uint32_t input = EPOLLIN, output = EPOLLOUT, one_shot = EPOLLONESHOT;
-constexpr std::uint32_t always_told = EPOLLHUP | EPOLLERR;  // whether asked for or not
-constexpr std::uint32_t readable = input | always_told;
+// Seat::armed: what is known of the socket, and what is asked of the kernel.
+constexpr std::uint32_t readable = 1;  // not yet read to the end
+constexpr std::uint32_t writable = 2;  // not yet written until it was full
+constexpr std::uint32_t to_the_end =
+    4;  // a short read is no end any more: FIN, an error or urgent data lies behind it
+constexpr std::uint32_t watched = 8;
+constexpr std::uint32_t watched_for_room = 16;  // once it was full: told of room, too
+
+constexpr std::uint32_t fails = EPOLLHUP | EPOLLERR;  // told whether asked for or not
+constexpr std::uint32_t ends =
+    fails | EPOLLRDHUP | EPOLLPRI;  // more than bytes, which a short read does not show
 
 // Besides connections an instance watches three; their tags are ids that no connection has.
 constexpr std::uint64_t listener_tag = 0;
@@ -54,83 +64,100 @@ constexpr std::uint64_t timer_tag = 2;
 unsigned workers(const Options& options) {
   return options.threads > 0 ? options.threads : os::cores();
 }
+unsigned instances(const Options& options) {
+  return options.queue == Queue::shared ? 1 : workers(options);
+}
 
 class Model final : public Core {
  public:
   Model(Options, Callbacks);
+  ~Model() override { wait_for_stops(); }
   void run() override;
 
  private:
-  struct Instance {  // one for all workers, or one for each
+  struct Instance {        // one for all workers, or one for each
+    std::uint32_t number;  // Seat::home of its connections
     os::Descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
     Bells bells{};
     os::Descriptor timer{::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)};
+    std::mutex mutex{};          // whoever sets the timer knows the earliest deadline
+    Time set_for = Time::max();  // when the timer goes off
   };
-  void accept_client();
+  void accept_client(Instance&);
   void receive(Seat&, std::uint32_t events);
   bool flush(Seat&, Time now);
   bool settle(Seat&, std::uint32_t& events);
   void close_connection(Seat&);
   void serve(ConnectionId, std::uint32_t events);
+  void go_on(Seat&, std::uint32_t events);
   void work(Instance&);
-  void expire();
+  void hear(Instance&);
+  void expire(Instance&);
 
   std::error_code arm(Seat&);
-  void watch(Instance&, int operation, os::Handle, std::uint32_t events, std::uint64_t tag);
-  Instance& instance_of(ConnectionId id) { return *instances_[slot_of(id) % manned_]; }
-  void ring(ConnectionId id) override { instance_of(id).bells.ring(id); }
-  void watch_listener(int operation, std::uint32_t events);
+  std::error_code watch(const Instance&, int operation, os::Handle, std::uint32_t events, std::uint64_t tag);
+  std::error_code watch_listener(const Instance&, bool again);
+  void rest(const Instance&, const std::error_code&);
+  void set_timer(Instance&);
+  Instance& instance_of(const Seat& seat) { return *instances_[seat.home]; }
+  void ring(const Seat& seat, ConnectionId id) override { instance_of(seat).bells.ring(id); }
   void wake() override;
-  void earlier_deadline() override;
+  void earlier_deadline(std::uint32_t home) override { set_timer(*instances_[home]); }
 
-  const std::uint32_t one_shot_;  // in a shared instance, or two workers would be woken for one event
+  const bool shared_;
   std::vector<std::unique_ptr<Instance>> instances_;
-  std::atomic<std::size_t> manned_;  // the first so many have a worker
-  std::mutex timers_;                // who sets them knows the earliest deadline
 };
 
 Model::Model(Options o, Callbacks callbacks)
-    : Core(std::move(o), std::move(callbacks), os::Mode::non_blocking),
-      one_shot_(options().queue == Queue::shared ? one_shot : 0) {
-  for (unsigned i = 0; i < (one_shot_ ? 1 : workers(options())); ++i) {
-    Instance& instance = *instances_.emplace_back(std::make_unique<Instance>());
+    : Core(o, std::move(callbacks), os::Mode::non_blocking, instances(o)), shared_(o.queue == Queue::shared) {
+  for (std::uint32_t i = 0; i < instances(o); ++i) {
+    Instance& instance = *instances_.emplace_back(std::make_unique<Instance>(i));
     if (!instance.epoll || !instance.timer)
       throw std::system_error(errno, std::system_category(), "epoll_create1 or timerfd_create");
-    watch(instance, EPOLL_CTL_ADD, instance.bells.handle(), input, bell_tag);
-    watch(instance, EPOLL_CTL_ADD, instance.timer.get(), input, timer_tag);
+    // Edge-triggered: a ring, or the timer, wakes one worker and not all that sleep here.
+    for (const auto error :
+         {watch(instance, EPOLL_CTL_ADD, instance.bells.handle(), EPOLLIN | EPOLLET, bell_tag),
+          watch(instance, EPOLL_CTL_ADD, instance.timer.get(), EPOLLIN | EPOLLET, timer_tag),
+          watch_listener(instance, false)})
+      if (error) throw std::system_error(error, "epoll_ctl");
   }
-  manned_ = instances_.size();
-  watch_listener(EPOLL_CTL_ADD, input | one_shot_);
 }
 
-void Model::accept_client() {
-  for (int i = 0; i < accepts_a_turn; ++i) {
+/// One newcomer an event: the next is for a worker that idles, if there is one.
+void Model::accept_client(Instance& instance) {
+  Seat* seat = nullptr;
+  {
     const Arrival arrival(*this);
     os::Accepted accepted = listener().accept();
-    if (stopping()) return watch_listener(EPOLL_CTL_DEL, 0);
-    if (accepted.error) {
-      watch_listener(EPOLL_CTL_MOD, 0);
-      return pause_accepting(accepted, Clock::now());
-    }
-    if (!accepted.socket) break;
-    Seat* seat = admit(std::move(accepted), Clock::now());
-    if (!seat) continue;
-    open(*seat);
-    for (std::uint32_t events = 0; settle(*seat, events);)
-      receive(*seat, events);
+    if (stopping()) return void(watch(instance, EPOLL_CTL_DEL, listener().handle(), 0, listener_tag));
+    std::error_code error = accepted.error;
+    if (!error && shared_) error = watch_listener(instance, true);  // now: on_open may take long
+    if (error) rest(instance, error);
+    if (accepted.socket) seat = admit(std::move(accepted), Clock::now(), instance.number);
   }
-  if (one_shot_) watch_listener(EPOLL_CTL_MOD, input | one_shot_);
+  if (!seat) return;
+  seat->armed = writable;
+  open(*seat);
+  go_on(*seat, 0);
 }
 
+/// An edge is told once, so what it said is kept, until recv finds that it is true no more.
 void Model::receive(Seat& seat, std::uint32_t events) {
-  if ((events & readable) == 0) return;
+  if (events & (EPOLLIN | ends)) seat.armed |= readable;
+  if (events & (EPOLLOUT | fails)) seat.armed |= writable;
+  if (events & ends) seat.armed |= to_the_end;
   if (!seat.ledger.wants_receive()) {
-    // Not asked for input, so this is a reset. It cannot be masked: left alone, it would spin.
-    if (events & always_told) failed(seat, std::make_error_code(std::errc::connection_reset));
+    // No recv will tell, so this asks. During a pause nobody does, on any rung: resume() is soon enough.
+    if ((events & EPOLLERR) == 0 || seat.ledger.paused()) return;
+    if (const std::error_code error = os::pending_error(seat.socket.get())) failed(seat, error);
     return;
   }
-  std::array<std::byte, buffer_size> buffer;
+  if ((seat.armed & readable) == 0) return;
+  std::array<std::byte, one_receive> buffer;  // on the stack: an idle connection holds none
   const os::Result result = os::receive(seat.socket.get(), buffer);
+  // A short read has taken all that there was (epoll(7), questions and answers).
+  if (result.would_block || (result.bytes < buffer.size() && (seat.armed & to_the_end) == 0))
+    seat.armed &= ~readable;
   if (result.would_block) return;
   if (result.error) return failed(seat, result.error);
   if (result.bytes == 0) return seat.ledger.peer_finished(Clock::now());
@@ -140,9 +167,13 @@ void Model::receive(Seat& seat, std::uint32_t events) {
 /// False: the system takes no more for now.
 bool Model::flush(Seat& seat, Time now) {
   for (Bytes bytes = seat.ledger.unsent(); !bytes.empty(); bytes = seat.ledger.unsent()) {
+    if ((seat.armed & writable) == 0) return false;
     const os::Result result = os::send(seat.socket.get(), bytes);
     if (result.error) failed(seat, result.error);
-    if (result.would_block) blocked(seat, now);
+    if (result.would_block) {
+      seat.armed &= ~writable;
+      blocked(seat, now);
+    }
     if (result.bytes == 0) return false;
     sent(seat, result.bytes, now);
   }
@@ -163,53 +194,84 @@ bool Model::settle(Seat& seat, std::uint32_t& events) {
     close_connection(seat);
     return false;
   }
-  return !release(seat, events, [&] { return arm(seat); });
+  // Of what was told once no event will tell again: bytes that lie there, and a callback that is due though all was sent.
+  const bool more = ((seat.armed & readable) && seat.ledger.wants_receive()) ||
+                    (seat.ledger.wants_send() && seat.ledger.unsent_bytes() == 0);
+  return !release(seat, events, more, [&] { return arm(seat); });
 }
 
 void Model::close_connection(Seat& seat) {
-  // Before the close: a descriptor that a child process holds too would go on firing.
-  if (seat.armed) watch(instance_of(seat.id), EPOLL_CTL_DEL, seat.socket.get(), 0, seat.id.value);
+  // Before the close. A descriptor that a child process holds too would go on firing; and a worker asleep in epoll_wait
+  // may hold the last reference to the socket, so that its FIN would leave with somebody else's event.
+  if (seat.armed & watched)
+    watch(instance_of(seat), EPOLL_CTL_DEL, seat.socket.get(), 0, seat.id().value);  // it is there
   retire(seat);
 }
 
 void Model::serve(ConnectionId id, std::uint32_t events) {
-  Seat* seat = take(id, events);
-  if (!seat) return;
+  if (Seat* seat = take(id, events)) go_on(*seat, events);
+}
+
+void Model::go_on(Seat& seat, std::uint32_t events) {
   do
-    receive(*seat, events);
-  while (settle(*seat, events));
+    receive(seat, events);
+  while (settle(seat, events));
 }
 
 void Model::work(Instance& instance) {
+  const Duty duty;
   Ledger::Spare spare;
   std::array<epoll_event, events_a_wait> events{};
+  // From a shared instance one at a time: the rest of a batch would wait for a slow callback, and other workers idle.
+  const int most = shared_ ? 1 : static_cast<int>(events.size());
   while (!finished()) {
-    const int count = ::epoll_wait(instance.epoll.get(), events.data(), events_a_wait, -1);  // sleeps here
-    for (int i = 0; i < count; ++i) {  // -1 is EINTR: nothing happened
+    const int count = ::epoll_wait(instance.epoll.get(), events.data(), most, -1);  // sleeps here
+    for (int i = 0; i < count; ++i) {
       const std::uint64_t tag = events[i].data.u64;
-      if (tag == listener_tag) {
-        accept_client();
-      } else if (tag == bell_tag) {
-        for (const ConnectionId id : instance.bells.take())
-          serve(id, alarm_event);
-      } else if (tag == timer_tag) {
-        expire();
-      } else {
+      if (tag == listener_tag)
+        accept_client(instance);
+      else if (tag == bell_tag)
+        hear(instance);
+      else if (tag == timer_tag)
+        expire(instance);
+      else
         serve({tag}, events[i].events);
-      }
     }
+    if (count >= 0 || errno == EINTR) continue;
+    wait_failed({errno, std::system_category()});
+    hear(instance);  // so that a stop is possible
+    expire(instance);
+  }
+  instance.bells.ring_for_good();  // an edge wakes one: each passes it on
+}
+
+/// Takes what was rung for: from a shared instance one, as of events.
+void Model::hear(Instance& instance) {
+  if (!shared_) {
+    for (const ConnectionId id : instance.bells.take())
+      serve(id, alarm_event);
+  } else if (const auto id = instance.bells.take_one()) {
+    serve(*id, alarm_event);
   }
 }
 
-void Model::expire() {
-  const Time now = Clock::now();
-  while (const auto id = expired(now)) {
-    if (*id == listener_id)
-      watch_listener(EPOLL_CTL_MOD, input | one_shot_);
-    else
-      serve(*id, alarm_event);
+/// What has expired is rung for: its callbacks come where all others of its connection do, one at a time.
+void Model::expire(Instance& instance) {
+  {
+    const std::lock_guard lock(instance.mutex);
+    instance.set_for = Time::max();
   }
-  earlier_deadline();
+  const Time now = Clock::now();
+  while (const auto id = expired(now, instance.number))
+    try {
+      if (*id != listener_id)
+        instance.bells.ring(*id);
+      else if (const std::error_code error = watch_listener(instance, true))
+        rest(instance, error);
+    } catch (const std::bad_alloc&) {  // no memory to ring with
+      serve(*id, alarm_event);
+    }
+  set_timer(instance);
 }
 
 void Model::run() {
@@ -220,41 +282,45 @@ void Model::run() {
       Instance& instance = *instances_[i % instances_.size()];
       pool.emplace_back([this, &instance] { work(instance); });
     }
-  } catch (const std::exception& error) {  // no thread, or no memory for one
+  } catch (
+      const std::exception& error) {  // no thread, or no memory for one: an instance without accepts nobody
     log().line("only " + std::to_string(pool.size() + 1) + " workers: " + error.what());
-    if (!one_shot_) manned_ = pool.size() + 1;  // there is no connection yet: none is another's
   }
   work(*instances_[0]);
 }
 
-/// Asks for what the connection waits for. The last thing in a turn: an event may come while this call is
-/// under way.
+/// Has the connection watched; told of room only once there was none, since most never fill their socket. The last thing
+/// in a turn: an event may come while this call is under way.
 std::error_code Model::arm(Seat& seat) {
-  // All was sent, and a callback is due: after those who wait. Room in the socket would be the wrong thing to wait for:
-  // it is not told of while the peer takes nothing, and no write timeout runs.
-  const bool unsent = seat.ledger.unsent_bytes() > 0;
-  if (!unsent && seat.ledger.wants_send()) ring(seat.id);
-  const std::uint32_t mask =
-      always_told | (seat.ledger.wants_receive() ? input : 0) | (unsent ? output : 0) | one_shot_;
-  if (mask == seat.armed && !one_shot_) return {};
-  epoll_event event{.events = mask, .data = {.u64 = seat.id.value}};
-  const int operation = seat.armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-  if (::epoll_ctl(instance_of(seat.id).epoll.get(), operation, seat.socket.get(), &event) != 0)
-    return {errno, std::system_category()};
-  seat.armed = mask;
-  return {};
+  const bool full = (seat.armed & writable) == 0;
+  const std::uint32_t wanted = watched | (full ? watched_for_room : 0);
+  if ((seat.armed & wanted) == wanted) return {};
+  const int operation = seat.armed & watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+  const std::uint32_t events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET | (full ? EPOLLOUT : EPOLL_EVENTS{});
+  const auto error = watch(instance_of(seat), operation, seat.socket.get(), events, seat.id().value);
+  if (!error) seat.armed |= wanted;
+  return error;
 }
 
-void Model::watch(Instance& instance, int operation, os::Handle handle, std::uint32_t events,
-                  std::uint64_t tag) {
+std::error_code Model::watch(const Instance& instance, int operation, os::Handle handle, std::uint32_t events,
+                             std::uint64_t tag) {
   epoll_event event{.events = events, .data = {.u64 = tag}};
-  const int result = ::epoll_ctl(instance.epoll.get(), operation, handle, &event);
-  if (result != 0 && errno != ENOENT)  // a stop has taken the listener out meanwhile
-    throw std::system_error(errno, std::system_category(), "epoll_ctl");
+  if (::epoll_ctl(instance.epoll.get(), operation, handle, &event) == 0) return {};
+  return {errno, std::system_category()};
 }
 
-void Model::watch_listener(int operation, std::uint32_t events) {
-  watch(*instances_[0], operation, listener().handle(), events, listener_tag);
+/// Shared: one-shot, so that one worker comes for a newcomer. Of several instances the kernel wakes one whose worker
+/// sleeps, and not all (EPOLLEXCLUSIVE): a worker that is held up holds up no newcomer.
+std::error_code Model::watch_listener(const Instance& instance, bool again) {
+  const int operation = shared_ && again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+  const std::uint32_t events = EPOLLIN | (shared_ ? EPOLLONESHOT : EPOLLEXCLUSIVE);
+  return watch(instance, operation, listener().handle(), events, listener_tag);
+}
+
+void Model::rest(const Instance& instance, const std::error_code& error) {
+  if (!shared_)
+    watch(instance, EPOLL_CTL_DEL, listener().handle(), 0, listener_tag);  // one-shot, it is off already
+  pause_accepting(error, Clock::now(), instance.number);
 }
 
 void Model::wake() {
@@ -264,17 +330,18 @@ void Model::wake() {
       instance->bells.ring_for_good();
 }
 
-/// Not as a timeout of epoll_wait: who sleeps would not learn of a deadline that came later and is earlier.
-void Model::earlier_deadline() {
-  const std::lock_guard lock(timers_);
-  const auto wait = until_deadline();
-  itimerspec when{};  // zero: never. To set a timer also takes back that it has fired
-  if (wait) {
-    const Milliseconds left = std::max(*wait, Milliseconds{1});
-    when.it_value = {.tv_sec = left.count() / 1000, .tv_nsec = left.count() % 1000 * 1'000'000};
-  }
-  for (const auto& instance : instances_)
-    ::timerfd_settime(instance->timer.get(), 0, &when, nullptr);
+/// Not as a timeout of epoll_wait: a worker that sleeps would not learn of a deadline that came later and is earlier.
+void Model::set_timer(Instance& instance) {
+  const std::lock_guard lock(instance.mutex);
+  const Time next = next_deadline(instance.number);
+  if (next >= instance.set_for) return;  // it goes off before, and is then set anew
+  instance.set_for = next;
+  const auto since_start = next.time_since_epoch();  // of CLOCK_MONOTONIC, as Clock is
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since_start);
+  const itimerspec when{.it_interval = {},
+                        .it_value = {.tv_sec = seconds.count(), .tv_nsec = (since_start - seconds).count()}};
+  ::timerfd_settime(instance.timer.get(), TFD_TIMER_ABSTIME, &when,
+                    nullptr);  // fails for bad arguments alone
 }
 
 }  // namespace

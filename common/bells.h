@@ -2,7 +2,9 @@
 // watches.
 #pragma once
 
+#include <cstddef>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -15,6 +17,7 @@ class Bells {
  public:
   os::Handle handle() const { return bell_.handle(); }
 
+  /// Throws std::bad_alloc; then nobody was rung for.
   void ring(ConnectionId id) {
     const std::lock_guard lock(mutex_);
     ids_.push_back(id);
@@ -31,13 +34,31 @@ class Bells {
   std::vector<ConnectionId> take() {
     const std::lock_guard lock(mutex_);
     if (!for_good_) bell_.quiet();
+    drop_taken();
     return std::exchange(ids_, {});
   }
 
+  /// For several threads that are told of the bell edge-triggered, so that one ring wakes one of them: the first id.
+  /// If there are more, it rings again, and another thread takes the next while this one is busy.
+  std::optional<ConnectionId> take_one() {
+    const std::lock_guard lock(mutex_);
+    if (ids_.empty()) return std::nullopt;
+    const ConnectionId id = ids_[taken_++];
+    if (2 * taken_ >= ids_.size()) drop_taken();  // so that each is moved once at the most
+    if (!ids_.empty()) bell_.ring();
+    return id;
+  }
+
  private:
+  void drop_taken() {
+    ids_.erase(ids_.begin(), ids_.begin() + static_cast<std::ptrdiff_t>(taken_));
+    taken_ = 0;
+  }
+
   os::Bell bell_;
   std::mutex mutex_;
-  std::vector<ConnectionId> ids_;
+  std::vector<ConnectionId> ids_;  // not a deque, whose moved-from state needs memory. LIM-08
+  std::size_t taken_ = 0;          // the first so many are with take_one()'s callers
   bool for_good_ = false;
 };
 

@@ -84,6 +84,11 @@ void Ledger::blocked(std::uint64_t acknowledged, Time now) {
   queue_->acknowledged = acknowledged;
 }
 
+void Ledger::acknowledged(std::uint64_t bytes, Time when) {
+  if (bytes > acknowledged_) moved_ = std::max(moved_, when);
+  acknowledged_ = bytes;
+}
+
 void Ledger::shut_down(Time now) {
   if (ended()) return;
   phase_ = Phase::lingering;
@@ -98,6 +103,7 @@ void Ledger::failed(CloseReason reason, std::error_code error, Step step) {
   if (ended()) return;
   if (phase_ <= Phase::closing) reason_ = reason;  // after our FIN nothing of ours is lost any more
   error_ = error.value();
+  generic_ = error.category() == std::generic_category();
   phase_ =
       step == Step::reset ? Phase::reset : Phase::ended;  // the queue stays: its bytes may be with the system
 }
@@ -126,9 +132,19 @@ void Ledger::expired(std::uint64_t acknowledged, Time now) {
 
 SendResult Ledger::send(Bytes bytes) {
   if (phase_ != Phase::open) return SendResult::gone;
-  if (unsent_bytes() + bytes.size() > options_->hard_cap) return SendResult::full;
+  if (bytes.size() > options_->hard_cap) return SendResult::too_large;
+  if (unsent_bytes() + bytes.size() > options_->hard_cap) {
+    turned_away();
+    return SendResult::full;
+  }
   send_promised(bytes);
   return congested_ ? SendResult::congested : SendResult::queued;
+}
+
+void Ledger::turned_away() {
+  if (phase_ != Phase::open) return;
+  congested_ = unsent_bytes() > 0;  // else they have gone meanwhile
+  drained_ = !congested_;
 }
 
 void Ledger::send_promised(Bytes bytes, bool told_congested) {

@@ -3,7 +3,7 @@
 //
 //        fed                                           asked
 //        received  peer_finished  sent  blocked        wants_receive  wants_send  unsent
-//        shut_down  failed  expired                    next  due  deadline
+//        acknowledged  shut_down  failed  expired      next  due  deadline
 //
 //     open ──close()──▶ closing ──queue empty: FIN──▶ lingering ──the peer's FIN, or its time is up──▶ ended
 //       └────────────── failed(), abort(), a timeout ──────────────────────────▶ ended, or reset
@@ -46,6 +46,9 @@ class Ledger {
   void sent(std::size_t count, Time now);
   /// The system would take no more; the peer has acknowledged so many bytes (os::acknowledged).
   void blocked(std::uint64_t acknowledged, Time now);
+  /// Before a deadline is judged: so many the peer has acknowledged by now, the last ones perhaps at `when`. If they are
+  /// more than at the last look, the connection has moved.
+  void acknowledged(std::uint64_t bytes, Time when);
   /// FIN was sent; the peer's is waited for, up to the close timeout.
   void shut_down(Time now);
   /// ... or no longer: nothing of ours can be lost any more.
@@ -57,6 +60,8 @@ class Ledger {
 
   // ---- what the service wishes ----------------------------------------------------------------------------
   SendResult send(Bytes bytes);
+  /// A send was refused for want of room: on_drained is owed, when there is some again.
+  void turned_away();
   /// As send, for bytes that another thread's send was promised a place for, and perhaps told to stop: then
   /// on_drained is owed to it, even if the queue has emptied meanwhile.
   void send_promised(Bytes bytes, bool told_congested = false);
@@ -83,11 +88,14 @@ class Ledger {
   Time deadline() const;
   bool lingering() const { return phase_ == Phase::lingering; }  ///< our FIN is out, the peer's not in
   bool open() const { return phase_ == Phase::open; }            ///< sends are taken
+  bool paused() const { return phase_ == Phase::open && paused_; }
   bool closing() const { return phase_ == Phase::closing; }  ///< close() was called, and our FIN is not out
   bool ended() const { return phase_ >= Phase::ended; }
   Time moved() const { return moved_; }  ///< when bytes last moved, either way
   CloseReason reason() const { return reason_; }
-  std::error_code error() const { return {error_, std::system_category()}; }
+  std::error_code error() const {
+    return {error_, generic_ ? std::generic_category() : std::system_category()};
+  }
 
  private:
   enum class Phase : std::uint8_t { open, closing, lingering, ended, reset };
@@ -107,8 +115,9 @@ class Ledger {
 
   const Options* options_ = nullptr;
   std::unique_ptr<Queue> queue_;
-  Time moved_{};                 // when bytes last moved, either way
-  Time deadline_ = Time::max();  // open: the service's own; lingering: the close timeout's
+  Time moved_{};                    // when bytes last moved, either way
+  std::uint64_t acknowledged_ = 0;  // by the peer, at the last look
+  Time deadline_ = Time::max();     // open: the service's own; lingering: the close timeout's
   int error_ = 0;
   Phase phase_ = Phase::open;
   CloseReason reason_ = CloseReason::local;
@@ -118,6 +127,7 @@ class Ledger {
   bool drained_ : 1 = false;    // on_drained is owed
   bool peer_finished_ : 1 = false;
   bool end_told_ : 1 = false;
+  bool generic_ : 1 = false;  // error_ is one of std::errc: a code without its category means something else
 };
 
 /// On the stack of a thread that serves many connections: keeps the queue that emptied last for the next one that is

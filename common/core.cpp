@@ -9,6 +9,7 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -23,21 +24,49 @@
 
 namespace ladder {
 
-constinit thread_local Core::Turn Core::turn_;
+constinit thread_local Core::Turn Core::turn_{nullptr, 0};
+constinit thread_local bool Core::on_duty_ = false;
 
 namespace {
 constexpr Milliseconds accept_pause{50};
 constexpr Milliseconds memory_pause{10};
 constexpr Milliseconds acknowledgement_pause{20};
 constexpr Milliseconds silence_enough{500};
+
+/// Options that do not fit each other would lose bytes without a word, long after they were given.
+Options checked(Options o, std::size_t one_receive) {
+  const auto refuse = [](const std::string& why) { throw std::invalid_argument(why); };
+  const auto number = [](auto value) { return std::to_string(value); };
+  if (!os::is_numeric_address(o.host)) refuse("host '" + o.host + "' is no numeric IPv4 or IPv6 address");
+  if (o.backlog < 0) refuse("backlog " + number(o.backlog) + " is negative");
+  if (o.max_connections > most_connections)
+    refuse("max_connections " + number(o.max_connections) + " is above " + number(most_connections));
+  if (o.low_mark > o.high_mark)
+    refuse("low_mark " + number(o.low_mark) + " is above high_mark " + number(o.high_mark));
+  if (o.hard_cap < o.high_mark || o.hard_cap - o.high_mark < one_receive)
+    refuse("hard_cap " + number(o.hard_cap) + " leaves no room for one receive of " + number(one_receive) +
+           " bytes above high_mark " + number(o.high_mark));
+  for (const auto& [name, time] : {std::pair("idle_timeout", o.idle_timeout),
+                                   {"write_timeout", o.write_timeout},
+                                   {"close_timeout", o.close_timeout},
+                                   {"keep_alive", o.keep_alive}})
+    if (time.count() < 0) refuse(name + (" of " + number(time.count())) + " ms is negative");
+  return o;
+}
 }  // namespace
 
-Core::Core(Options options, Callbacks callbacks, os::Mode listener_mode)
-    : options_(std::move(options)),
+Core::Core(Options options, Callbacks callbacks, os::Mode listener_mode, std::size_t homes)
+    : options_(checked(std::move(options), one_receive)),
       callbacks_(std::move(callbacks)),
       log_(options_.log),
-      listener_(options_.host, options_.port, options_.backlog, listener_mode),
-      endpoint_(os::local_endpoint(listener_.handle())) {}
+      listener_(options_.host, options_.port, options_.backlog, listener_mode, options_.keep_alive),
+      endpoint_(os::local_endpoint(listener_.handle())),
+      homes_(homes) {}
+
+void Core::wait_for_stops() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return stops_ == 0; });
+}
 
 // ---- the handle: any thread
 
@@ -57,8 +86,12 @@ bool Core::my_turn(const Seat& seat) const {
 SendResult Core::send(ConnectionId id, Bytes bytes) {
   Seat* seat = seats_.find(slot_of(id));
   if (!seat) return SendResult::gone;
-  if (my_turn(*seat)) return seat->id == id ? seat->ledger.send(bytes) : SendResult::gone;
-  return post(*seat, slot_of(id), generation_of(id), {Wish::Kind::send, {bytes.begin(), bytes.end()}});
+  if (my_turn(*seat)) return seat->id() == id ? seat->ledger.send(bytes) : SendResult::gone;
+  const bool too_large = bytes.size() > options_.hard_cap;
+  if (too_large) bytes = {};  // still asked whether it is gone
+  const SendResult result =
+      post(*seat, slot_of(id), generation_of(id), {Wish::Kind::send, {bytes.begin(), bytes.end()}});
+  return too_large && result != SendResult::gone ? SendResult::too_large : result;
 }
 
 void Core::resume(ConnectionId id) {
@@ -74,17 +107,17 @@ void Core::wish(ConnectionId id, Wish::Kind kind) {
   if (!seat) return;
   if (!my_turn(*seat)) {
     post(*seat, slot_of(id), generation_of(id), {kind});
-  } else if (seat->id == id) {
+  } else if (seat->id() == id) {
     Mail mine{.wishes = {{kind}}};
     apply(*seat, mine);
   }
 }
 
-SendResult Core::post(Seat& seat, std::uint32_t slot, std::optional<std::uint32_t> generation, Wish wish) {
+SendResult Core::post(Seat& seat, std::uint32_t slot, std::optional<std::uint64_t> generation, Wish wish) {
   std::size_t backlog = 0;
   const bool sends_bytes = !wish.bytes.empty();  // of no bytes nothing drains
   const auto posted = seat.mailbox.post(generation, std::move(wish), options_.hard_cap, backlog,
-                                        [&](std::uint32_t tenant) { ring(make_id(slot, tenant)); });
+                                        [&](std::uint64_t tenant) { ring(seat, make_id(slot, tenant)); });
   if (posted == Mailbox::Posted::gone) return SendResult::gone;
   if (posted == Mailbox::Posted::full) return SendResult::full;
   return sends_bytes && backlog > options_.high_mark ? SendResult::congested : SendResult::queued;
@@ -107,8 +140,29 @@ void Core::advance(Stage stage) {
   wake();
 }
 
+/// Until it is gone the handle is not destroyed.
+class Core::StopUnderWay {
+ public:
+  explicit StopUnderWay(Core& core) : core_(core) {
+    const std::lock_guard lock(core_.mutex_);
+    ++core_.stops_;
+  }
+  ~StopUnderWay() {
+    const std::lock_guard lock(core_.mutex_);
+    --core_.stops_;
+    core_.changed_.notify_all();
+  }
+  StopUnderWay(const StopUnderWay&) = delete;
+  StopUnderWay& operator=(const StopUnderWay&) = delete;
+
+ private:
+  Core& core_;
+};
+
 bool Core::stop(Milliseconds drain) {
-  if (turn_.core == this) return false;  // contract 10: it would wait for its own callback
+  if (on_duty_)
+    return false;  // contract 10: it would wait for its own callback, or for another's that waits for it
+  const StopUnderWay under_way(*this);
   const auto empty = [this] { return present_ == 0; };
   const Time deadline = after(Clock::now(), drain);
   advance(Stage::stopping);
@@ -123,7 +177,7 @@ bool Core::stop(Milliseconds drain) {
     lock.lock();
     changed_.wait(lock, empty);
   }
-  advance(Stage::finished);
+  advance(Stage::finished);  // with the lock: run() does not return before wake() has
   changed_.wait(lock, [this] { return !running_; });
   return !aborted_;  // an accept under way at a stop without a drain is nobody's reset
 }
@@ -147,7 +201,7 @@ void Core::leave() {
 
 // ---- a connection's life
 
-Seat* Core::admit(os::Accepted accepted, Time now) {
+Seat* Core::admit(os::Accepted accepted, Time now, std::uint32_t home) {
   if (stopping()) return nullptr;  // as those whom the system resets in the backlog
   const std::uint64_t active = ++active_;
   const bool room = options_.max_connections == 0 || active <= options_.max_connections;
@@ -164,7 +218,8 @@ Seat* Core::admit(os::Accepted accepted, Time now) {
   seat.socket = std::move(accepted.socket);
   seat.peer = accepted.peer;
   seat.ledger = Ledger(options_, now, static_cast<bool>(callbacks_.on_receive));
-  seat.id = make_id(*slot, seat.mailbox.move_in());
+  seat.home = home;
+  seat.timer.id = make_id(*slot, seat.mailbox.move_in());
   return &seat;
 }
 
@@ -180,7 +235,7 @@ void Core::dismiss(Seat& seat) {
 }
 
 void Core::open(Seat& seat) {
-  turn_ = {this, &seat, 0};
+  turn_ = {&seat, 0};
   ++accepted_;
   if (callbacks_.on_open) call(seat, callbacks_.on_open);
   if (stopping()) begin_stop(seat);  // the sweep may have come before the seat was taken
@@ -190,7 +245,7 @@ Seat* Core::take(ConnectionId id, std::uint32_t& events) {
   Seat* seat = seats_.find(slot_of(id));
   Mail mail;
   if (!seat || !seat->mailbox.take(generation_of(id), events, mail)) return nullptr;
-  turn_ = {this, seat, 0};
+  turn_ = {seat, 0};
   events = mail.events;
   apply(*seat, mail);
   return seat;
@@ -216,6 +271,7 @@ void Core::apply(Seat& seat, Mail& mail) {
         cut(seat);
         break;
     }
+  if (mail.turned_away) seat.ledger.turned_away();  // behind the sends that there was room for
 }
 
 /// The end of a stop's patience.
@@ -248,10 +304,10 @@ void Core::unseat(Seat& seat) {
   // A newcomer may have the seat as soon as its slot is free, so the socket leaves it first. It is closed
   // last: who sees the end of this connection and comes again is counted after it.
   const os::Descriptor socket = std::move(seat.socket);
-  const std::uint32_t slot = slot_of(seat.id);
+  const std::uint32_t slot = slot_of(seat.id());
+  homes_[seat.home].deadlines.cancel(seat.timer);
   seat.ledger = {};
   seat.armed = 0;
-  seat.alarm = Time::max();
   seat.mailbox.move_out();
   seats_.release(slot);
   --active_;
@@ -262,7 +318,7 @@ void Core::unseat(Seat& seat) {
 
 template <class Callback>
 void Core::call(Seat& seat, const Callback& callback) {
-  Connection connection(seat, *this, seat.id);
+  Connection connection(seat, *this, seat.id());
   try {
     callback(connection);
   } catch (const std::exception& error) {  // contract 11
@@ -292,11 +348,13 @@ void Core::sent(Seat& seat, std::size_t count, Time now) {
 }
 
 void Core::blocked(Seat& seat, Time now) {
-  seat.ledger.blocked(os::acknowledged(seat.socket.get()), now);
+  seat.ledger.blocked(os::acknowledged(seat.socket.get()).bytes, now);
 }
 
 void Core::failed(Seat& seat, std::error_code error) {
+  // EPIPE is what a send meets after a reset that nobody has read: the same, in one word.
   const bool reset = error == std::errc::connection_reset || error == std::errc::broken_pipe;
+  if (reset) error = std::make_error_code(std::errc::connection_reset);
   // An orderly FIN behind a stream that an error cut short would lie to the peer.
   seat.ledger.failed(reset ? CloseReason::reset : CloseReason::error, error, Step::reset);
 }
@@ -349,40 +407,51 @@ bool Core::nothing_to_lose(const Seat& seat, Time now) {
 }
 
 void Core::keep_time(Seat& seat, Time now) try {
-  if (seat.alarm <= now) seat.alarm = Time::max();  // `now` is fresh, so that entry has come out by now
-  if (seat.ledger.deadline() <= now) seat.ledger.expired(os::acknowledged(seat.socket.get()), now);
   Time deadline = seat.ledger.deadline();
+  const bool looks = seat.timer.due <= now;  // `now` is fresh, so that entry has come out by now
+  if (looks) seat.timer.due = Time::max();
+  if (looks || deadline <= now) {
+    // What the peer has taken is known here alone, and not from each send: what the system took may still be with it.
+    const os::Acknowledged taken = os::acknowledged(seat.socket.get());
+    seat.ledger.acknowledged(taken.bytes, now - taken.ago);
+    seat.ledger.expired(taken.bytes, now);
+    deadline = seat.ledger.deadline();
+  }
   if (stopping() && seat.ledger.lingering()) {
     // A stop waits for no FIN from a peer that has had everything. That it has is told by no event.
     if (nothing_to_lose(seat, now)) return seat.ledger.stop_lingering();
     deadline = std::min(deadline, now + acknowledgement_pause);
   }
-  if (deadline >= seat.alarm) return;
-  const bool earliest = deadlines_.push(deadline, seat.id);
-  seat.alarm = deadline;
-  if (earliest) earlier_deadline();
+  if (deadline < seat.timer.due && homes_[seat.home].deadlines.set(seat.timer, deadline))
+    earlier_deadline(seat.home);
 } catch (const std::bad_alloc&) {  // a connection without a deadline would stay for ever
   failed(seat, std::make_error_code(std::errc::not_enough_memory));
 }
 
 std::optional<Milliseconds> Core::until_deadline() const {
-  const Time next = deadlines_.next();
+  const Time next = next_deadline();
   if (next == Time::max()) return std::nullopt;  // the usual case reads no clock
   const auto left = std::chrono::ceil<Milliseconds>(next - Clock::now());
   return std::clamp(left, Milliseconds{0}, Milliseconds{std::chrono::minutes{1}});
 }
 
-void Core::pause_accepting(const os::Accepted& accepted, Time now) {
-  tell_of_shortage(accepted.error, now);
-  accept_later(now);
+void Core::pause_accepting(const std::error_code& error, Time now, std::uint32_t home) {
+  tell_of_shortage(error, now);
+  accept_later(now, home);
 }
 
 void Core::tell_of_shortage(const std::error_code& error, Time now) {
   log_.limited("accept", now, [&] { return "cannot accept: " + error.message() + "; newcomers wait"; });
 }
 
-void Core::accept_later(Time now) {
-  if (deadlines_.push(now + accept_pause, listener_id)) earlier_deadline();
+void Core::accept_later(Time now, std::uint32_t home) {
+  auto& [deadlines, timer] = homes_[home];
+  if (deadlines.set(timer, now + accept_pause)) earlier_deadline(home);
+}
+
+void Core::wait_failed(const std::error_code& error) {
+  log_.limited("wait", Clock::now(), [&] { return "cannot wait for events: " + error.message(); });
+  std::this_thread::sleep_for(accept_pause);
 }
 
 // ---- what a callback sees

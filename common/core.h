@@ -18,6 +18,8 @@
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "common/connection.h"
 #include "common/deadlines.h"
@@ -35,8 +37,10 @@ struct Seat {
   os::Descriptor socket{};
   std::uint32_t armed = 0;                 // the model's: what the system has been asked to tell
   std::atomic<std::uint32_t> changes = 0;  // the model's: what a thread waits on
-  ConnectionId id{};
-  Time alarm = Time::max();  // the earliest entry in the deadlines that will look at this connection
+  std::uint32_t home =
+      0;          // whose deadlines it is in, and at which bell it is rung for: a number of the model's
+  Timer timer{};  // the next look at its deadlines
+  ConnectionId id() const { return timer.id; }
   std::any context{};
   Endpoint peer{};
   Ledger ledger{};
@@ -44,7 +48,11 @@ struct Seat {
 
 class Core : public Server {
  public:
-  Core(Options options, Callbacks callbacks, os::Mode listener_mode);
+  /// What a receive brings at the most. An echo's queue may pass its high mark by so much.
+  static constexpr std::size_t one_receive = std::size_t{64} * 1024;
+
+  /// `homes`: how many groups of threads the model has that each serve connections of their own.
+  Core(Options options, Callbacks callbacks, os::Mode listener_mode, std::size_t homes = 1);
 
   Endpoint endpoint() const final { return endpoint_; }
   Stats stats() const final;
@@ -56,16 +64,31 @@ class Core : public Server {
  protected:
   // ---- what a model must add to run()
   /// Something waits in this connection's mailbox: some thread of the model's is to take its turn soon.
-  /// Called by any thread, under the mailbox's lock.
-  virtual void ring(ConnectionId) = 0;
+  /// Called by any thread, under the mailbox's lock. May throw std::bad_alloc.
+  virtual void ring(const Seat&, ConnectionId) = 0;
   /// stopping() or finished() has changed: every thread of the model's is to look. Called by any thread.
   virtual void wake() = 0;
+
+  /// First in each of a model's destructors: a stop() of another thread's calls wake() and ring().
+  void wait_for_stops();
 
   const Options& options() const { return options_; }
   Log& log() { return log_; }
   os::Listener& listener() { return listener_; }
   bool stopping() const { return stage_ >= Stage::stopping; }  ///< accept no more
   bool finished() const { return stage_ >= Stage::finished; }  ///< no connection is left: threads end
+
+  /// First in each thread of the model's: stop() is refused there.
+  class Duty {
+   public:
+    Duty() : before_(std::exchange(on_duty_, true)) {}
+    ~Duty() { on_duty_ = before_; }
+    Duty(const Duty&) = delete;
+    Duty& operator=(const Duty&) = delete;
+
+   private:
+    const bool before_;  // a callback may run another server
+  };
 
   /// First in run(): a stop waits until it is gone.
   class Running {
@@ -77,6 +100,7 @@ class Core : public Server {
 
    private:
     Core& core_;
+    const Duty duty_;
   };
 
   /// Around an accept: a connection between accept and its seat is in no count, and a stop must not miss it.
@@ -94,7 +118,7 @@ class Core : public Server {
   // ---- a connection's life
   /// Counts the newcomer and gives it a seat whose turn is held; null: a limit was met, and it has been
   /// closed.
-  Seat* admit(os::Accepted accepted, Time now);
+  Seat* admit(os::Accepted accepted, Time now, std::uint32_t home = 0);
   /// Closes a newcomer at once, for a limit of the model's.
   void refuse(os::Accepted accepted, std::string_view why);
   void dismiss(Seat&);  ///< takes an admitted one's seat away before open(): also refused
@@ -103,9 +127,9 @@ class Core : public Server {
   /// which then finds `events` in its mail. `events` comes back with those that were in the mail.
   Seat* take(ConnectionId, std::uint32_t& events);
   /// True: the turn is free and the connection re-armed. False: the turn goes on, with the `events` that
-  /// came.
+  /// came. `more`: the connection has still something to do, now or, after a few rounds, behind those who wait.
   template <class Rearm>
-  bool release(Seat&, std::uint32_t& events, Rearm rearm);
+  bool release(Seat&, std::uint32_t& events, bool more, Rearm rearm);
   /// on_close, then the seat is free and the socket closed. The turn ends with it.
   void retire(Seat&);
 
@@ -125,21 +149,28 @@ class Core : public Server {
   static constexpr std::uint32_t alarm_event = 1u << 31;
   static constexpr ConnectionId listener_id{0};
   /// A connection to take with alarm_event, until there is none. listener_id: the pause of accept_later is over.
-  std::optional<ConnectionId> expired(Time now) { return deadlines_.expired(now); }
+  std::optional<ConnectionId> expired(Time now, std::uint32_t home = 0) {
+    return homes_[home].deadlines.expired(now);
+  }
+  Time next_deadline(std::uint32_t home = 0) const { return homes_[home].deadlines.next(); }
   /// How long a model may sleep, rounded up; none: until something happens.
   std::optional<Milliseconds> until_deadline() const;
   /// Out of descriptors or memory. The newcomers wait in the backlog; those who are here go on being served.
-  void pause_accepting(const os::Accepted&, Time now);
+  void pause_accepting(const std::error_code&, Time now, std::uint32_t home = 0);
   // ... in two steps, where several accepts meet the same shortage:
   void tell_of_shortage(const std::error_code&, Time now);  ///< a line in the log, one a second
-  void accept_later(Time now);
-  /// A new deadline is earlier than any other: for a model in which not each thread sleeps until the next
+  void accept_later(Time now, std::uint32_t home = 0);
+  /// The call in which a thread of the model's sleeps has failed, and may go on failing: a line in the log and a pause,
+  /// so that it does not spin.
+  void wait_failed(const std::error_code&);
+  /// A new deadline is earlier than any other of its home: for a model in which not each thread sleeps until the next
   /// one.
-  virtual void earlier_deadline() {}
+  virtual void earlier_deadline(std::uint32_t) {}
 
  private:
   friend class Connection;
   enum class Stage : std::uint8_t { serving, stopping, aborting, finished };
+  class StopUnderWay;
 
   template <class Callback>
   void call(Seat&, const Callback& callback);
@@ -151,7 +182,7 @@ class Core : public Server {
   void cut(Seat&);
   void unseat(Seat&);
   void wish(ConnectionId, Wish::Kind);
-  SendResult post(Seat&, std::uint32_t slot, std::optional<std::uint32_t> generation, Wish);
+  SendResult post(Seat&, std::uint32_t slot, std::optional<std::uint64_t> generation, Wish);
   void advance(Stage);
   void sweep(Wish::Kind, Time until);
   void enter() { ++present_; }
@@ -164,7 +195,11 @@ class Core : public Server {
   os::Listener listener_;
   const Endpoint endpoint_;
   Slots<Seat> seats_;
-  Deadlines deadlines_;
+  struct Home {
+    Deadlines deadlines{};
+    Timer accepts_again{.id = listener_id};
+  };
+  std::vector<Home> homes_;
 
   std::atomic<Stage> stage_ = Stage::serving;
   std::atomic<bool> aborted_ = false;     // some connection was reset by a stop
@@ -172,14 +207,16 @@ class Core : public Server {
   std::mutex mutex_;                      // for the waits of stop()
   std::condition_variable changed_;
   bool running_ = false;
+  int stops_ = 0;  // calls of stop() that have not returned
 
-  struct Turn {  // what this thread is busy with
-    const Core* core = nullptr;
-    const Seat* seat = nullptr;
-    int rounds = 0;  // of mail that came meanwhile
+  struct
+      Turn {  // what this thread is busy with. No default values: VS 2022 takes none in a constinit thread_local
+    const Seat* seat;
+    int rounds;  // of what came meanwhile
   };
-  static constexpr int mails_a_turn = 4;  // then others are served first
+  static constexpr int rounds_in_a_row = 4;  // then others are served first
   static constinit thread_local Turn turn_;
+  static constinit thread_local bool on_duty_;  // it is a server's thread
 
   std::atomic<std::uint64_t> accepted_ = 0, refused_ = 0, active_ = 0, peak_ = 0, bytes_in_ = 0,
                              bytes_out_ = 0;
@@ -187,21 +224,26 @@ class Core : public Server {
 };
 
 template <class Rearm>
-bool Core::release(Seat& seat, std::uint32_t& events, Rearm rearm) {
+bool Core::release(Seat& seat, std::uint32_t& events, bool more, Rearm rearm) {
+  if (more && turn_.rounds + 1 < rounds_in_a_row) {
+    ++turn_.rounds;
+    events = 0;
+    return false;
+  }
   const std::size_t backlog = seat.ledger.open() ? seat.ledger.unsent_bytes() : Mailbox::takes_no_more;
   const int rounds = turn_.rounds + 1;
   Mail mail;
   std::error_code error;
   turn_ = {};  // once the turn is free, the seat may be another thread's
   try {
-    if (rounds < mails_a_turn
+    if (rounds < rounds_in_a_row
             ? seat.mailbox.release(backlog, mail, error, rearm)
-            : seat.mailbox.hand_over(backlog, error, rearm, [&](std::uint32_t) { ring(seat.id); }))
+            : seat.mailbox.hand_over(backlog, error, rearm, [&](std::uint64_t) { ring(seat, seat.id()); }))
       return true;
   } catch (const std::bad_alloc&) {  // no memory to ring with
     error = std::make_error_code(std::errc::not_enough_memory);
   }
-  turn_ = {this, &seat, rounds};
+  turn_ = {&seat, rounds};
   events = mail.events;
   if (error) failed(seat, error);
   apply(seat, mail);

@@ -13,7 +13,14 @@ Log::Log(std::function<void(std::string_view)> sink) : sink_(sink ? std::move(si
 
 void Log::line(std::string_view text) {
   const std::lock_guard lock(mutex_);
-  sink_(text);
+  write(text);
+}
+
+void Log::write(std::string_view text) noexcept {
+  try {
+    sink_(text);
+  } catch (...) {  // the user's. There is nobody to tell, and the thread has connections to serve
+  }
 }
 
 }  // namespace ladder

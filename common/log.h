@@ -14,8 +14,7 @@
 
 namespace ladder {
 
-/// Any thread may write. The sink gets one line at a time, without its newline; it must not throw, nor write
-/// to this log itself.
+/// Any thread may write. The sink gets one line at a time, without its newline; it must not write to this log itself.
 class Log {
  public:
   /// Without a sink the lines go to standard error.
@@ -30,6 +29,7 @@ class Log {
   void limited(std::string_view kind, Time now, const Text& text);
 
  private:
+  void write(std::string_view text) noexcept;
   struct Kind {
     Time next{};
     std::uint64_t left_out = 0;
@@ -53,7 +53,7 @@ void Log::limited(std::string_view kind, Time now, const Text& text) try {
   if (left_out) line += " (" + std::to_string(left_out) + " more like it were left out)";
   left_out = 0;
   next = now + std::chrono::seconds(1);
-  sink_(line);
+  write(line);
 } catch (const std::bad_alloc&) {  // no memory even to say so
 }
 

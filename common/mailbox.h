@@ -23,6 +23,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/server.h"
+#include "common/slots.h"
 namespace ladder {
 
 struct Wish {
@@ -35,8 +37,9 @@ struct Wish {
 /// What came while somebody else had the turn.
 struct Mail {
   std::uint32_t events = 0;  // the model's own bits, gathered
+  bool turned_away = false;  // a send found no room: on_drained is owed
   std::vector<Wish> wishes{};
-  bool empty() const { return events == 0 && wishes.empty(); }
+  bool empty() const { return events == 0 && !turned_away && wishes.empty(); }
 };
 
 class Mailbox {
@@ -44,10 +47,10 @@ class Mailbox {
   static constexpr std::size_t takes_no_more = std::size_t(-1);  // a backlog: sends are refused
 
   /// A new tenant, whose turn is the caller's. Returns the generation that its id carries.
-  std::uint32_t move_in() {
+  std::uint64_t move_in() {
     const std::lock_guard lock(mutex_);
     taken_ = true;
-    if (++generation_ == 0) ++generation_;  // so that no id has the value 0
+    generation_ = generation_ == last_generation ? 1 : generation_ + 1;  // never 0: no id has that value
     lived_in_ = true;
     return generation_;
   }
@@ -58,12 +61,12 @@ class Mailbox {
     const std::lock_guard lock(mutex_);
     lived_in_ = taken_ = rung_ = false;
     dropped.swap(mail_.wishes);
-    mail_.events = 0;
+    mail_ = {};
     backlog_ = 0;
   }
 
   /// True: the turn is the caller's, with all mail and `events` in `mail`. False: nothing to do here.
-  bool take(std::uint32_t generation, std::uint32_t events, Mail& mail) {
+  bool take(std::uint64_t generation, std::uint32_t events, Mail& mail) {
     const std::lock_guard lock(mutex_);
     if (!lived_in_ || generation != generation_) return false;
     if (taken_) {
@@ -117,26 +120,31 @@ class Mailbox {
 
   enum class Posted : std::uint8_t { gone, full, taken };
   /// Leaves a wish for the tenant of that generation, or for whoever lives here. `cap` bounds the bytes that
-  /// wait, here and in the send queue; `backlog` tells how many do.
+  /// wait, here and in the send queue; `backlog` tells how many do. If it throws, no wish was left.
   template <class Ring>
-  Posted post(std::optional<std::uint32_t> generation, Wish wish, std::size_t cap, std::size_t& backlog,
+  Posted post(std::optional<std::uint64_t> generation, Wish wish, std::size_t cap, std::size_t& backlog,
               Ring ring) {
     const std::lock_guard lock(mutex_);
     if (!lived_in_ || generation.value_or(generation_) != generation_) return Posted::gone;
     std::size_t waiting = backlog_;
     if (wish.kind == Wish::Kind::send) {
       if (backlog_ == takes_no_more) return Posted::gone;
-      if (backlog_ + wish.bytes.size() > cap) return Posted::full;
+      if (backlog_ + wish.bytes.size() > cap) {
+        mail_.turned_away = true;  // no bell: there are bytes that wait, and whoever sends them finds this
+        return Posted::full;
+      }
       wish.backlog = waiting = backlog_ + wish.bytes.size();
     } else if (wish.kind != Wish::Kind::resume) {
       waiting = takes_no_more;  // it ends the connection: what comes after it is too late
     }
-    append(std::move(wish));
-    backlog = backlog_ = waiting;  // only now: to append may have thrown, and to ring may throw
+    // The bell first: it may throw, and so may append. Whoever hears it waits for the lock; one who then finds no wish
+    // has come for nothing. The other way round a send that threw would have been left here, and be sent again.
     if (!taken_ && !rung_) {
       ring(generation_);
       rung_ = true;
     }
+    append(std::move(wish));
+    backlog = backlog_ = waiting;
     return Posted::taken;
   }
 
@@ -164,7 +172,7 @@ class Mailbox {
   }
 
   std::mutex mutex_;
-  std::uint32_t generation_ = 0;
+  std::uint64_t generation_ = 0;
   bool lived_in_ = false;
   bool taken_ = false;
   bool rung_ = false;

@@ -80,15 +80,17 @@ class Listener {
  public:
   /// Port 0 takes a free one. Throws std::system_error whose text names the address, if it is taken by another
   /// or cannot be had.
-  Listener(const std::string& host, std::uint16_t port, int backlog, Mode mode);
+  /// Accepted sockets probe a silent peer as Options::keep_alive says.
+  Listener(const std::string& host, std::uint16_t port, int backlog, Mode mode, Milliseconds keep_alive);
 
   /// To watch it by. It keeps its value even when stop() has closed it.
   Handle handle() const { return handle_; }
 
   /// One connection from the backlog. Sleeps for it if the listener is blocking, until stop(). A connection that
-  /// died in the backlog is passed over; a listener that does not block ends that after many, so that a storm of
-  /// them holds nobody up: who watches it is told again (CONC-05). The socket is made with the listener's mode,
-  /// without Nagle's delay, and not inherited by children.
+  /// died in the backlog is passed over, but not for ever: after many in a row its error is returned, and then each
+  /// time, until one is accepted or nobody waits. A firewall's EPERM or a network that is down looks like a dead
+  /// connection, and stays (FAULT-12). The socket is made with the listener's mode, without Nagle's delay, and not
+  /// inherited by children. Any thread may call it.
   Accepted accept();
 
   /// No new connection from now on: those in the backlog are reset, accept() returns none, and who watches the
@@ -103,11 +105,13 @@ class Listener {
 #endif
 
  private:
-  static constexpr int dead_at_once = 64;  // that accept() passes over
+  static constexpr int dead_in_a_row =
+      256;  // that accept() passes over: a storm of resets brings some (CONC-05)
 
   Descriptor socket_;
   const Mode mode_;
   const Handle handle_;
+  std::atomic<int> dead_ = 0;  // in a row
 #ifdef _WIN32
   // No call makes a socket deaf there but closing it, and that must not be done under the feet of an accept.
   std::mutex mutex_;
@@ -130,7 +134,12 @@ void wake_sender(Handle socket);     ///< for good: a thread asleep in send() re
 void reset_on_close(Handle socket);  ///< the next close sends RST and drops what is unsent (SO_LINGER 0)
 /// Bytes that the peer has acknowledged since the connection began: only grows (TCP_INFO, tcp(7)). Windows does not
 /// tell: always 0, so that a peer counts as taking nothing while no send succeeds.
-std::uint64_t acknowledged(Handle socket);
+struct Acknowledged {
+  std::uint64_t bytes = 0;
+  Milliseconds ago{0};  ///< since data last left for the peer, which then acknowledged it
+};
+Acknowledged acknowledged(Handle socket);
+std::error_code pending_error(Handle socket);  ///< and takes it away (SO_ERROR)
 /// Bytes, a FIN among them, handed to the system that the peer has not acknowledged (SIOCOUTQ, tcp(7)). Windows does
 /// not tell.
 std::optional<std::size_t> unacknowledged(Handle socket);

@@ -124,7 +124,22 @@ bool is_numeric_address(const std::string& host) {
 
 namespace {
 
-Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode mode) {
+/// Set on the listener: accepted sockets inherit it on Linux.
+void keep_alive(Handle socket, Milliseconds silence) {
+  if (silence.count() == 0) return;
+  constexpr int probes = 3;
+  constexpr int most = 32767;  // tcp(7): the kernel takes no more seconds
+  const auto seconds = [](Milliseconds time) {
+    return static_cast<int>(
+        std::min<std::int64_t>(std::chrono::ceil<std::chrono::seconds>(time).count(), most));
+  };
+  set(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(socket, IPPROTO_TCP, TCP_KEEPIDLE, seconds(silence));
+  set(socket, IPPROTO_TCP, TCP_KEEPINTVL, seconds(silence / 4));
+  set(socket, IPPROTO_TCP, TCP_KEEPCNT, probes);
+}
+
+Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode mode, Milliseconds silence) {
   std::optional<Address> address = numeric_address(host, port);
   const std::string where =
       (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + std::to_string(port);
@@ -139,6 +154,7 @@ Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode
   // Replies are written whole, so Nagle's delay would only hold them back. Accepted sockets inherit it on
   // Linux.
   set(socket.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+  keep_alive(socket.get(), silence);
   if (address->storage.ss_family == AF_INET6) set(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (::bind(socket.get(), address->any(), address->size) != 0) fail("bind " + where);
   if (::listen(socket.get(), backlog > 0 ? backlog : SOMAXCONN) != 0) fail("listen " + where);
@@ -147,8 +163,9 @@ Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode
 
 }  // namespace
 
-Listener::Listener(const std::string& host, std::uint16_t port, int backlog, Mode mode)
-    : socket_(listen(host, port, backlog, mode)), mode_(mode), handle_(socket_.get()) {}
+Listener::Listener(const std::string& host, std::uint16_t port, int backlog, Mode mode,
+                   Milliseconds keep_alive)
+    : socket_(listen(host, port, backlog, mode, keep_alive)), mode_(mode), handle_(socket_.get()) {}
 
 Endpoint local_endpoint(Handle socket) {
   Address address;
@@ -157,17 +174,22 @@ Endpoint local_endpoint(Handle socket) {
 }
 
 Accepted Listener::accept() {
-  for (int dead = 0; dead < dead_at_once || mode_ == Mode::blocking; ++dead) {
+  for (;;) {
     Address peer;
     const int flags = SOCK_CLOEXEC | (mode_ == Mode::non_blocking ? SOCK_NONBLOCK : 0);
     Descriptor socket(::accept4(handle_, peer.any(), &peer.size, flags));
-    if (socket) return {.socket = std::move(socket), .peer = to_endpoint(peer)};
+    if (socket) {
+      dead_ = 0;
+      return {.socket = std::move(socket), .peer = to_endpoint(peer)};
+    }
     switch (errno) {
+      case EINTR:
+        continue;
       case EAGAIN:
+        dead_ = 0;
         return {};
       // accept(2): a connection that died in the backlog, or an error that waited on it. It concerns that one
       // only.
-      case EINTR:
       case ECONNABORTED:
       case EPROTO:
       case EPERM:
@@ -179,12 +201,13 @@ Accepted Listener::accept() {
       case EOPNOTSUPP:
       case ENETUNREACH:
       case ETIMEDOUT:
-        continue;
+        if (++dead_ < dead_in_a_row) continue;
+        dead_ = dead_in_a_row;  // the next one tells at once
+        [[fallthrough]];
       default:
         return {.error = last_error()};  // EMFILE, ENFILE, ENOBUFS, ENOMEM
     }
   }
-  return {};
 }
 
 /// shutdown(2) on a listener, as Linux understands it. The descriptor stays open, for threads may sleep on it.
@@ -223,12 +246,21 @@ void reset_on_close(Handle socket) {
   ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &now, sizeof now);  // cannot fail on a TCP socket of ours
 }
 
-std::uint64_t acknowledged(Handle socket) {
+Acknowledged acknowledged(Handle socket) {
   tcp_info info{};
   socklen_t size = sizeof info;
   // Since Linux 4.1. Not what was handed over less SIOCOUTQ: while a thread sleeps in send, that leaves out
   // what the system has already taken of its bytes.
-  return ::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_acked : 0;
+  if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
+  // Not the last acknowledgement: a keep-alive probe brings one too, and that is no byte taken.
+  return {.bytes = info.tcpi_bytes_acked, .ago = Milliseconds(info.tcpi_last_data_sent)};
+}
+
+std::error_code pending_error(Handle socket) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return last_error();
+  return {error, std::system_category()};
 }
 
 std::optional<std::size_t> unacknowledged(Handle socket) {

@@ -203,7 +203,7 @@ Endpoint local_endpoint(Handle socket) {
   return to_endpoint(address.any());
 }
 
-Listener::Listener(const std::string& host, std::uint16_t port, int backlog, Mode mode)
+Listener::Listener(const std::string& host, std::uint16_t port, int backlog, Mode mode, Milliseconds)
     : socket_(listen(host, port, backlog, mode)), mode_(mode), handle_(socket_.get()) {}
 
 Accepted Listener::accept() {
@@ -323,8 +323,8 @@ void reset_on_close(Handle socket) {
   ::setsockopt(socket, SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&now), sizeof now);
 }
 
-std::uint64_t acknowledged(Handle) {
-  return 0;
+Acknowledged acknowledged(Handle) {
+  return {};
 }
 
 std::optional<std::size_t> unacknowledged(Handle) {

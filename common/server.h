@@ -47,6 +47,9 @@ struct ConnectionId {
   auto operator<=>(const ConnectionId&) const = default;
 };
 
+/// At a time, in one server: the ids have so many slots. Newcomers beyond it are closed at once.
+inline constexpr std::uint32_t most_connections = 1u << 20;
+
 /// An internet address and a port, as a value. An IPv4 address stands in the first four bytes.
 struct Endpoint {
   std::array<std::uint8_t, 16> address{};
@@ -72,9 +75,14 @@ enum class CloseReason : std::uint8_t {
 inline constexpr std::size_t close_reasons = 8;
 std::string_view to_string(CloseReason);
 
-/// What became of a send. `congested`: taken, and please stop until on_drained.
-/// `full`: nothing was taken, Options::hard_cap would be passed. `gone`: closed, closing or unknown.
-enum class SendResult : std::uint8_t { queued, congested, full, gone };
+/// What became of a send.
+enum class SendResult : std::uint8_t {
+  queued,     ///< taken
+  congested,  ///< taken, and please send no more until on_drained
+  full,       ///< nothing was taken, Options::hard_cap would be passed; on_drained tells when to try again
+  too_large,  ///< nothing was taken: one call's bytes are more than Options::hard_cap, and never will be
+  gone        ///< closed, closing or unknown
+};
 
 class Server;
 struct Seat;  // the library's own record of a connection
@@ -117,31 +125,39 @@ class Connection {
 struct Callbacks {
   std::function<void(Connection&)> on_open{};  ///< first; abort() in it rejects
   std::function<void(Connection&, Bytes)>
-      on_receive{};                               ///< bytes in stream order; without one they are dropped
-  std::function<void(Connection&)> on_end{};      ///< the peer has finished sending; default: close()
-  std::function<void(Connection&)> on_drained{};  ///< after `congested`: the queue is at its low mark again
-  std::function<void(Connection&, CloseReason, std::error_code)> on_close{};  ///< last, once for each on_open
+      on_receive{};                           ///< bytes in stream order; without one they are dropped
+  std::function<void(Connection&)> on_end{};  ///< the peer has finished sending; default: close()
+  std::function<void(Connection&)>
+      on_drained{};  ///< after `congested` or `full`: the queue is at its low mark again
+  /// Last, once for each on_open. The error of a reset is std::errc::connection_reset, of a peer that the system has
+  /// given up std::errc::timed_out, on every system; without one there was no error.
+  std::function<void(Connection&, CloseReason, std::error_code)> on_close{};
 };
 
 /// How 05 hands events to its workers: one epoll instance for all of them, or one each.
 enum class Queue : std::uint8_t { shared, per_worker };
 
 struct Options {
-  std::string host = "127.0.0.1";          ///< a numeric IPv4 or IPv6 address
-  std::uint16_t port = 0;                  ///< 0: any free port; Server::endpoint() tells which
-  int backlog = 0;                         ///< connections the system may hold for accept(); 0: SOMAXCONN
-  std::size_t max_connections = 0;         ///< above it newcomers are closed at once; 0: no limit of ours
-  Milliseconds idle_timeout{0};            ///< 0: none
-  Milliseconds write_timeout{30'000};      ///< the peer must take something within it; 0: none
-  Milliseconds close_timeout{5'000};       ///< from our FIN to the peer's, a total; 0: none
+  std::string host = "127.0.0.1";      ///< a numeric IPv4 or IPv6 address
+  std::uint16_t port = 0;              ///< 0: any free port; Server::endpoint() tells which
+  int backlog = 0;                     ///< connections the system may hold for accept(); 0: SOMAXCONN
+  std::size_t max_connections = 0;     ///< above it newcomers are closed at once; 0: most_connections
+  Milliseconds idle_timeout{0};        ///< 0: none
+  Milliseconds write_timeout{30'000};  ///< the peer must take something within it; 0: none
+  Milliseconds close_timeout{5'000};   ///< from our FIN to the peer's, a total; 0: none
+  /// A peer from which nothing has come for so long is probed by its system's word (RFC 9293, 3.8.4), and again each
+  /// quarter of it: three probes without an answer end the connection with std::errc::timed_out. In whole seconds,
+  /// rounded up. It finds who has vanished without a word, whatever the other timeouts are. 0: none
+  Milliseconds keep_alive{60'000};
   std::size_t low_mark = 64 * 1024;        ///< bytes queued at which a congested connection counts as drained
   std::size_t high_mark = 256 * 1024;      ///< bytes queued above which `congested`, and on_receive waits
   std::size_t hard_cap = 4 * 1024 * 1024;  ///< bytes queued above which nothing is taken: what
                                            ///< callbacks queue, and other threads, each so much
   unsigned threads = 0;                    ///< 05: workers; 0: one a core
   Queue queue = Queue::shared;             ///< 05
-  std::function<void(std::string_view)>
-      log{};  ///< a line about trouble, from any thread; default: standard error
+  /// Takes a line about trouble; default: standard error. It is called by any thread, one line at a time, and holds up
+  /// that thread and who else has a line. It may use the handle (stop() is refused there); what it throws is dropped.
+  std::function<void(std::string_view)> log{};
 };
 
 /// Counted since the start; any thread may ask. accepted = closed + active, at rest.
@@ -158,7 +174,8 @@ struct Stats {
 /// The handle. Several live in one process, each with its own port, threads and stop.
 class Server {
  public:
-  virtual ~Server() = default;  ///< run() must have returned
+  /// run() must have returned. A stop() of another thread's that has not is waited for.
+  virtual ~Server() = default;
 
   virtual Endpoint endpoint() const = 0;  ///< where it listens
   virtual Stats stats() const = 0;
@@ -173,12 +190,15 @@ class Server {
 
   /// Closes the listener; lets what was read be answered and what is queued be sent, for at most `drain`
   /// (0: not at all); resets the rest; returns when run() has ended its threads and is about to return. From
-  /// any thread but a callback's, where it is refused. A callback that does not return holds it up. True: all
-  /// connections ended by themselves. False: some were reset, or it was refused.
+  /// any thread but a server's own: in a callback, of this server or another, and in a log sink that such a thread
+  /// calls it is refused, since two servers could wait for each other. A callback that does not return holds it up.
+  /// True: all connections ended by themselves. False: some were reset, or it was refused.
   virtual bool stop(Milliseconds drain) = 0;
 };
 
-/// A server that has bound and listens. Throws std::system_error, with the address in its text, if it cannot.
+/// A server that has bound and listens. Throws std::system_error, with the address in its text, if it cannot, and
+/// std::invalid_argument, which says which, for options that make no sense: a host that is no numeric address, a
+/// negative number, low_mark above high_mark, a hard_cap that leaves no room for one receive (64 KiB) above high_mark.
 std::unique_ptr<Server> make_server(Options, Callbacks);
 
 /// What a model can and cannot do: a server's --describe, and what the conformance suite expects of it.

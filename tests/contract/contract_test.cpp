@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -95,6 +96,104 @@ TEST_CASE("contract 1: a callback holds up no connection but those of its own th
   if (model == "thread_per_conn") CHECK(thread_of(1) != thread_of(0));
   gate.open();
   CHECK(crowd.client(0).receive(1) == "h");
+}
+
+namespace {
+
+/// Whether an idle worker takes whatever comes next, of whichever connection.
+bool any_worker_serves_any() {
+  const std::string_view model = profile(Options{}).model;
+  return model == "thread_per_conn" || model == "iocp" ||
+         (model == "epoll" && queue_under_test == Queue::shared);
+}
+bool has_one_thread() {
+  return one_at_a_time() || profile(Options{}).model == "select";
+}
+
+}  // namespace
+
+TEST_CASE("contract 1: slow callbacks run at once, one on each worker that idles") {
+  if (!any_worker_serves_any()) return;
+  constexpr int workers = 4;
+  for (int round = 0; round < 20; ++round) {
+    Counter inside;
+    std::atomic<int> at_once = 0;
+    Crowd crowd(workers,
+                {.on_receive =
+                     [&](Connection& c, Bytes bytes) {
+                       inside.add();
+                       if (inside.reaches(workers)) ++at_once;  // none leaves before the last has come
+                       c.send(bytes);
+                     }},
+                {.threads = workers});
+    for (std::size_t i = 0; i < crowd.size(); ++i)
+      CHECK(crowd.client(i).send("x"));
+    for (std::size_t i = 0; i < crowd.size(); ++i)
+      CHECK(crowd.client(i).receive(1) == "x");
+    REQUIRE(at_once == workers);
+  }
+}
+
+TEST_CASE("contract 1: a slow callback holds up no newcomer while another worker idles") {
+  if (has_one_thread()) return;
+  for (const bool in_on_open : {true, false}) {
+    CAPTURE(in_on_open);
+    Gate gate;
+    Counter held;
+    const auto hold = [&] {
+      held.add();
+      gate.pass();
+    };
+    std::atomic<bool> first = true;
+    Running server({.on_open =
+                        [&](Connection&) {
+                          if (in_on_open && first.exchange(false)) hold();
+                        },
+                    .on_receive =
+                        [&](Connection& c, Bytes bytes) {
+                          if (text_of(bytes) == "hold") hold();
+                          c.send(bytes);
+                        }},
+                   {.threads = 2});
+    Client slow(server.where());
+    CHECK(slow.send("hold"));
+    REQUIRE(held.reaches(1));
+    for (int i = 0; i < 8; ++i) {
+      Client newcomer(server.where());
+      CHECK(newcomer.send("quick"));
+      REQUIRE(newcomer.receive(5) == "quick");
+    }
+    gate.open();
+    CHECK(slow.receive(4) == "hold");
+  }
+}
+
+TEST_CASE("contract 1: with a queue a worker all callbacks of a connection come on its worker's thread") {
+  if (profile(Options{}).model != "epoll" || queue_under_test != Queue::per_worker) return;
+  Watched<std::map<Endpoint, std::set<std::thread::id>>> threads;
+  const auto note = [&](Connection& c) {
+    threads.change([&](auto& all) { all[c.peer()].insert(std::this_thread::get_id()); });
+  };
+  constexpr std::size_t clients = 64;
+  Crowd crowd(clients,
+              {.on_open = note,
+               .on_receive =
+                   [&](Connection& c, Bytes bytes) {
+                     note(c);
+                     c.send(bytes);
+                   },
+               .on_end = note,
+               .on_close = [&](Connection& c, CloseReason, std::error_code) { note(c); }},
+              {.idle_timeout = 300ms, .threads = 4});
+  for (std::size_t i = 0; i < clients; ++i) {
+    crowd.send(i, "by id");
+    CHECK(crowd.client(i).send("x"));
+  }
+  for (std::size_t i = 0; i < clients; ++i)
+    CHECK(crowd.client(i).end() == End::fin);  // by the clock
+  REQUIRE(crowd.server(0).is_empty());
+  for (const auto& [client, used] : threads.get())
+    CHECK(used.size() == 1);
 }
 
 TEST_CASE("contract 1: no lock of the library's is held during a callback") {
@@ -303,7 +402,7 @@ TEST_CASE("contract 3: ids that name nobody do nothing") {
   Running server(echo());
   Client client(server.where());
   const std::uint64_t id = server.id_of(client).value;
-  const std::uint64_t generation = std::uint64_t{1} << 32;
+  const std::uint64_t generation = most_connections;  // above the slot
   for (const std::uint64_t value : {std::uint64_t{0}, id + 1, id + generation, id - generation, id + 1000,
                                     id % generation, ~std::uint64_t{0}}) {
     CAPTURE(value);
@@ -318,7 +417,7 @@ TEST_CASE("contract 3: ids that name nobody do nothing") {
 TEST_CASE("contract 3: ids that name nobody do nothing from inside a callback either") {
   Watched<std::vector<SendResult>> results;
   Running server({.on_receive = [&](Connection& c, Bytes bytes) {
-    for (const std::uint64_t value : {std::uint64_t{0}, c.id().value % (std::uint64_t{1} << 32)}) {
+    for (const std::uint64_t value : {std::uint64_t{0}, c.id().value % most_connections}) {
       results.change([&](auto& all) { all.push_back(c.server().send({value}, bytes_of("for nobody"))); });
       c.server().close({value});
     }

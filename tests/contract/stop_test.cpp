@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <system_error>
 #include <thread>
@@ -266,23 +267,87 @@ TEST_CASE("contract 10: stop joins every thread") {
   CHECK(eventually([&] { return threads() == before; }));  // the kernel takes its time to forget one
 }
 
-TEST_CASE("contract 10: a stop is one server's, and a callback of another may ask for it") {
+TEST_CASE("contract 10: a stop is one server's, and is refused in a callback of another") {
   Running other(echo());
   Client theirs(other.where());
-  CHECK(theirs.send("x"));
-  CHECK(theirs.receive(1) == "x");
-  bool drained = false;
+  bool refused = false;
   Running server({.on_receive = [&](Connection& c, Bytes bytes) {
-    drained = other->stop(10s);
+    refused = !other->stop(10s);
     c.send(bytes);
   }});
   Client mine(server.where());
   CHECK(mine.send("stop the other"));
   CHECK(mine.receive(14) == "stop the other");
-  CHECK(drained);
-  CHECK(theirs.end() == End::fin);
-  CHECK(mine.send("and on"));
-  CHECK(mine.receive(6) == "and on");
+  CHECK(refused);
+  CHECK(theirs.send("x"));
+  CHECK(theirs.receive(1) == "x");
+  CHECK(server->stop(10s));
+  CHECK(mine.end() == End::fin);
+  CHECK(theirs.send("y"));
+  CHECK(theirs.receive(1) == "y");
+}
+
+TEST_CASE("contract 10: two servers whose callbacks stop each other do not wait for each other") {
+  std::array<Server*, 2> servers{};
+  Counter inside;
+  const auto stop_the_other = [&](std::size_t mine) {
+    return Callbacks{.on_receive = [&, mine](Connection& c, Bytes bytes) {
+      inside.add();
+      inside.reaches(2);  // both are in their callbacks
+      CHECK_FALSE(servers[1 - mine]->stop(10s));
+      c.send(bytes);
+    }};
+  };
+  Running one(stop_the_other(0)), other(stop_the_other(1));
+  servers = {&*one, &*other};
+  Client first(one.where()), second(other.where());
+  CHECK(first.send("a"));
+  CHECK(second.send("b"));
+  CHECK(first.receive(1) == "a");
+  CHECK(second.receive(1) == "b");
+}
+
+TEST_CASE(
+    "contract 10: stop in a log sink that a server's thread calls is refused, and what a sink throws is "
+    "dropped") {
+  Watched<std::vector<bool>> answers;
+  std::atomic<Server*> handle = nullptr;
+  Options options{.max_connections = 1};
+  options.log = [&](std::string_view) {
+    answers.change([&](auto& all) { all.push_back(handle.load()->stop(10s)); });
+    throw std::runtime_error("thrown by the sink, as a test");
+  };
+  Callbacks callbacks = echo();
+  callbacks.on_receive = [](Connection& c, Bytes bytes) {
+    if (text_of(bytes) == "throw") throw std::runtime_error("thrown as a test");
+    c.send(bytes);
+  };
+  Running server(callbacks, options);
+  handle = &*server;
+  Client client(server.where());
+  CHECK(client.send("throw"));  // told to the log with the connection's turn
+  CHECK(client.end() == End::reset);
+  CHECK(answers.wait([](const auto& all) { return all.size() == 1; }));
+  Client next(server.where());
+  CHECK(next.send("x"));
+  CHECK(next.receive(1) == "x");
+  if (!profile({}).clients_at_once) {
+    const Client refused(server.where());  // and without one, by the thread that accepts
+    CHECK(answers.wait([](const auto& all) { return all.size() == 2; }));
+  }
+  for (const bool stopped : answers.get())
+    CHECK_FALSE(stopped);
+}
+
+TEST_CASE(
+    "contract 10: a handle may be destroyed when run() has returned, though another thread's stop() has "
+    "not") {
+  for (int round = 0; round < 200; ++round) {
+    std::unique_ptr<Server> server = make_server({}, echo());
+    const std::jthread stopper([handle = server.get()] { handle->stop(1s); });
+    server->run();
+    server.reset();
+  }
 }
 
 // ---- 11: exceptions
@@ -689,5 +754,31 @@ TEST_CASE("contract words: a server that cannot listen says where") {
     CHECK(error.code() == std::errc::address_in_use);
     CHECK(std::string_view(error.what()).find(where) != std::string_view::npos);
   }
-  CHECK_THROWS_AS(make_server({.host = "no address"}, {}), std::system_error);
+}
+
+TEST_CASE("contract words: options that make no sense are refused, and the error says which") {
+  const auto refused = [](const Options& options) -> std::string {
+    try {
+      make_server(options, {});
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "taken";
+  };
+  constexpr std::size_t one_receive = 64 * 1024;
+  CHECK(refused({.host = "no address"}).find("'no address'") != std::string::npos);
+  CHECK(refused({.host = "localhost"}).find("'localhost'") != std::string::npos);
+  CHECK(refused({.backlog = -1}).find("backlog -1") != std::string::npos);
+  CHECK(refused({.max_connections = most_connections + 1}).find("max_connections") != std::string::npos);
+  CHECK(refused({.idle_timeout = -1ms}).find("idle_timeout of -1 ms") != std::string::npos);
+  CHECK(refused({.write_timeout = -1ms}).find("write_timeout") != std::string::npos);
+  CHECK(refused({.close_timeout = -1ms}).find("close_timeout") != std::string::npos);
+  CHECK(refused({.keep_alive = -1ms}).find("keep_alive") != std::string::npos);
+  CHECK(refused({.low_mark = 2, .high_mark = 1}).find("low_mark 2 is above high_mark 1") !=
+        std::string::npos);
+  CHECK(refused({.high_mark = 100'000, .hard_cap = 120'000}).find("one receive") != std::string::npos);
+  CHECK(refused({.low_mark = 1, .high_mark = 1, .hard_cap = one_receive}).find("one receive") !=
+        std::string::npos);
+  CHECK(refused({.low_mark = 1, .high_mark = 1, .hard_cap = one_receive + 1}) == "taken");
+  CHECK(refused({.max_connections = most_connections}) == "taken");
 }

@@ -320,6 +320,25 @@ TEST_CASE("contract 7: a paused connection still sends, and still closes") {
 
 // ---- 8: the peer's FIN
 
+TEST_CASE("contract 7: a reset during a pause is told after resume(), with its name") {
+  Watched<std::vector<std::error_code>> ends;
+  Running server({.on_receive = [](Connection& c, Bytes) { c.pause(); },
+                  .on_close =
+                      [&](Connection&, CloseReason reason, std::error_code error) {
+                        CHECK(reason == CloseReason::reset);
+                        ends.change([&](auto& all) { all.push_back(error); });
+                      }});
+  Client client(server.where());
+  const ConnectionId id = server.id_of(client);
+  CHECK(client.send("x"));
+  CHECK(eventually([&] { return server->stats().bytes_in == 1; }));
+  client.reset();
+  CHECK_FALSE(ends.wait([](const auto& all) { return !all.empty(); }, quiet));
+  server->resume(id);
+  REQUIRE(ends.wait([](const auto& all) { return !all.empty(); }));
+  CHECK(ends.get().front() == std::errc::connection_reset);
+}
+
 TEST_CASE("contract 8: the peer's FIN discards nothing that is queued") {
   const std::string reply = pattern(3 * megabyte);
   Running server({.on_receive = [&](Connection& c, Bytes) { c.send(reply); }});
@@ -522,6 +541,65 @@ TEST_CASE("contract 9: who was told congested by id is told drained, even if the
   gate.open();
   CHECK(client.receive(taken + 32'000 - out).size() == taken + 32'000 - out);
   CHECK(drained.reaches(1));
+}
+
+TEST_CASE("contract 9: after full on_drained comes when there is room again, in a callback and by id") {
+  const std::string part = pattern(40'000),
+                    rest = pattern(small_marks.hard_cap - 20'000);  // part: below each mark
+  for (const bool by_id : {false, true}) {
+    CAPTURE(by_id);
+    Counter drained, inside;
+    Gate gate;
+    const auto fill = [&](const auto& send) {  // nothing leaves before the callback is over
+      CHECK(send(part) == SendResult::queued);
+      CHECK(send(rest) == SendResult::full);
+    };
+    Running server({.on_receive =
+                        [&](Connection& c, Bytes) {
+                          inside.add();
+                          gate.pass();
+                          if (!by_id) fill([&](const std::string& text) { return c.send(text); });
+                        },
+                    .on_drained =
+                        [&](Connection& c) {
+                          if (drained.get() == 0) CHECK(c.send(rest) == SendResult::congested);
+                          drained.add();
+                        }},
+                   small_marks);
+    Client client(server.where());
+    const ConnectionId id = server.id_of(client);
+    CHECK(client.send("go"));
+    REQUIRE(inside.reaches(1));
+    if (by_id) fill([&](const std::string& text) { return server->send(id, bytes_of(text)); });
+    gate.open();
+    CHECK((client.receive(part.size() + rest.size()) == part + rest));
+    CHECK(drained.reaches(2));  // the second for `congested`
+  }
+}
+
+TEST_CASE(
+    "contract 9: one call's bytes above the cap are too large for ever, and on_drained is not owed for "
+    "them") {
+  Counter drained;
+  Watched<std::vector<SendResult>> results;
+  Running server(
+      {.on_receive =
+           [&](Connection& c, Bytes bytes) {
+             results.change([&](auto& all) { all.push_back(c.send(pattern(small_marks.hard_cap + 1))); });
+             c.send(bytes);
+           },
+       .on_drained = [&](Connection&) { drained.add(); }},
+      small_marks);
+  Client client(server.where());
+  const ConnectionId id = server.id_of(client);
+  CHECK(server->send(id, bytes_of(pattern(small_marks.hard_cap + 1))) == SendResult::too_large);
+  CHECK(client.send("x"));
+  CHECK(client.receive(1) == "x");
+  CHECK(results.get() == std::vector{SendResult::too_large});
+  CHECK(drained.stays(0));
+  client.close();
+  REQUIRE(server.is_empty());
+  CHECK(server->send(id, bytes_of(pattern(small_marks.hard_cap + 1))) == SendResult::gone);
 }
 
 TEST_CASE("contract 9: a peer that takes nothing for write_timeout is reset for it") {

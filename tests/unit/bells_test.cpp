@@ -57,6 +57,17 @@ TEST_CASE("bells: rung for good, they are heard by all who come, and ids still p
   CHECK(heard(bells));
 }
 
+TEST_CASE("bells: taken one at a time they come in order, and it is heard while there are more") {
+  Bells bells;
+  CHECK_FALSE(bells.take_one());
+  bells.ring({1});
+  bells.ring({2});
+  CHECK(bells.take_one() == ConnectionId{1});
+  CHECK(heard(bells));
+  CHECK(bells.take_one() == ConnectionId{2});
+  CHECK_FALSE(bells.take_one());
+}
+
 TEST_CASE("bells: of many threads' rings none is missed by one who sleeps until it hears") {
   Bells bells;
   constexpr std::uint64_t each = 20'000;

@@ -44,7 +44,7 @@ struct Model {
   Time moved = start;
   Time own_deadline = Time::max(), close_by = Time::max();
   std::optional<Time> refused_since{};  // the system takes nothing
-  std::uint64_t acknowledged = 0, acknowledged_then = 0;
+  std::uint64_t acknowledged = 0, acknowledged_then = 0, acknowledged_seen = 0;
 
   bool open() const { return life == Life::open; }
   bool over() const { return life == Life::over; }
@@ -52,9 +52,19 @@ struct Model {
 
   SendResult send(Bytes more) {
     if (!open()) return SendResult::gone;
-    if (queued.size() + more.size() > options.hard_cap) return SendResult::full;
+    if (more.size() > options.hard_cap) return SendResult::too_large;
+    if (queued.size() + more.size() > options.hard_cap) {
+      turned_away();
+      return SendResult::full;
+    }
     promised(more, false);
     return too_full ? SendResult::congested : SendResult::queued;
+  }
+  /// Somebody was told `full`: on_drained is owed, at once if nothing is queued any more.
+  void turned_away() {
+    if (!open()) return;
+    too_full = !queued.empty();
+    drained_owed = queued.empty();
   }
   void promised(Bytes more, bool told_congested) {
     if ((!open() && life != Life::closing) || more.empty()) return;
@@ -116,6 +126,10 @@ struct Model {
     if (life == Life::closing) return write_deadline();
     const bool may_idle = queued.empty() && options.idle_timeout > 0ms;
     return std::min({own_deadline, write_deadline(), may_idle ? moved + options.idle_timeout : Time::max()});
+  }
+  void looked(Time when) {
+    if (acknowledged > acknowledged_seen) moved = std::max(moved, when);
+    acknowledged_seen = acknowledged;
   }
   void look_at_clock(Time now) {
     if (now < deadline()) return;
@@ -237,6 +251,11 @@ class Pair {
     model_.promised(more, amount % 7 == 0);
     return nullptr;
   }
+  const char* turn_away(unsigned) {
+    ledger_.turned_away();
+    model_.turned_away();
+    return nullptr;
+  }
   const char* pause(unsigned) {
     ledger_.pause();
     model_.paused = true;
@@ -303,7 +322,10 @@ class Pair {
     now_ += Milliseconds(amount % 8);
     return nullptr;
   }
-  const char* look(unsigned) {
+  const char* look(unsigned amount) {
+    const Time when = now_ - Milliseconds(amount % 16);
+    ledger_.acknowledged(model_.acknowledged, when);
+    model_.looked(when);
     ledger_.expired(model_.acknowledged, now_);
     model_.look_at_clock(now_);
     return nullptr;
@@ -368,6 +390,7 @@ inline constexpr std::array kinds{
     Kind{"fail", &Pair::fail, 1},
     Kind{"send", &Pair::send, 40},
     Kind{"promised", &Pair::promised, 16},
+    Kind{"turn_away", &Pair::turn_away, 6},
     Kind{"pause", &Pair::pause, 16},
     Kind{"resume", &Pair::resume, 24},
     Kind{"close", &Pair::close, 2},

@@ -40,9 +40,11 @@ TEST_CASE("deadlines: come out when they are due, the earliest first") {
   Deadlines deadlines;
   CHECK(deadlines.next() == Time::max());
   CHECK(expired(deadlines, start).empty());
-  deadlines.push(start + 3ms, c);
-  deadlines.push(start + 1ms, a);
-  deadlines.push(start + 2ms, b);
+  Timer first{.id = a}, second{.id = b}, third{.id = c};
+  deadlines.set(third, start + 3ms);
+  deadlines.set(first, start + 1ms);
+  deadlines.set(second, start + 2ms);
+  CHECK(third.due == start + 3ms);
   CHECK(deadlines.next() == start + 1ms);
   CHECK(expired(deadlines, start + 1ms - 1ns).empty());
   CHECK(expired(deadlines, start + 1ms) == Ids{a});
@@ -52,50 +54,85 @@ TEST_CASE("deadlines: come out when they are due, the earliest first") {
   CHECK(expired(deadlines, start + 1h).empty());
 }
 
-TEST_CASE("deadlines: equal times come out together, and one id may have several") {
+TEST_CASE("deadlines: one that is set again has moved, and comes out once") {
   Deadlines deadlines;
-  deadlines.push(start, a);
-  deadlines.push(start, b);
-  deadlines.push(start + 1ms, a);
-  CHECK(sorted(expired(deadlines, start)) == Ids{a, b});
-  CHECK(deadlines.next() == start + 1ms);
+  Timer first{.id = a}, second{.id = b};
+  deadlines.set(first, start + 2ms);
+  deadlines.set(second, start + 2ms);
+  deadlines.set(first, start + 1ms);
   CHECK(expired(deadlines, start + 1ms) == Ids{a});
+  deadlines.set(second, start + 3ms);
+  CHECK(expired(deadlines, start + 2ms).empty());
+  deadlines.set(first, start + 3ms);  // one that is out
+  CHECK(sorted(expired(deadlines, start + 3ms)) == Ids{a, b});
+}
+
+TEST_CASE("deadlines: one that is cancelled never comes out") {
+  Deadlines deadlines;
+  Timer first{.id = a}, second{.id = b};
+  deadlines.cancel(first);  // one that was never set
+  deadlines.set(first, start + 1ms);
+  deadlines.set(second, start + 2ms);
+  deadlines.cancel(first);
+  CHECK(first.due == Time::max());
+  CHECK(deadlines.next() == start + 2ms);
+  CHECK(expired(deadlines, start + 1h) == Ids{b});
+  deadlines.cancel(second);  // one that is out
+  CHECK(deadlines.next() == Time::max());
 }
 
 TEST_CASE("deadlines: who sleeps is told of an earlier one, and not of a later one") {
   Deadlines deadlines;
-  CHECK(deadlines.push(start + 5ms, a));
-  CHECK_FALSE(deadlines.push(start + 6ms, b));
-  CHECK(deadlines.push(start + 4ms, c));
-  CHECK_FALSE(deadlines.push(start + 5ms, b));
-  CHECK(deadlines.push(start + 3ms, c));  // an id that has a later one too
-  CHECK(sorted(expired(deadlines, start + 4ms)) == Ids{c, c});
-  CHECK(deadlines.push(start + 4ms, b));
+  Timer first{.id = a}, second{.id = b}, third{.id = c};
+  CHECK(deadlines.set(first, start + 5ms));
+  CHECK_FALSE(deadlines.set(second, start + 6ms));
+  CHECK(deadlines.set(third, start + 4ms));
+  CHECK_FALSE(deadlines.set(second, start + 5ms));
+  CHECK(deadlines.set(third, start + 3ms));
+  CHECK(expired(deadlines, start + 4ms) == Ids{c});
+  CHECK(deadlines.set(second, start + 4ms));
   expired(deadlines, start + 1h);
-  CHECK(deadlines.push(start + 2h, a));
+  CHECK(deadlines.set(first, start + 2h));
 }
 
-TEST_CASE("deadlines: random ones, beside a sorted map") {
+TEST_CASE("deadlines: random ones, beside a plain map") {
   std::mt19937 random(1);
   Deadlines deadlines;
-  std::multimap<Time, ConnectionId> plain;
+  std::vector<Timer> timers(200);
+  for (std::size_t i = 0; i < timers.size(); ++i)
+    timers[i].id = {i + 1};
+  std::map<std::uint64_t, Time> plain;
+  const auto earliest = [&] {
+    Time time = Time::max();
+    for (const auto& [id, due] : plain)
+      time = std::min(time, due);
+    return time;
+  };
   Time now = start;
   for (int step = 0; step < 100'000; ++step) {
-    if (random() % 3 != 0) {
-      const Time time = now + Milliseconds(random() % 50);
-      const ConnectionId id{1 + step % 7919u};
-      const bool earlier = plain.empty() || time < plain.begin()->first;
-      plain.emplace(time, id);
-      const bool told = deadlines.push(time, id);
-      REQUIRE((told || !earlier));
-    } else {
-      now += Milliseconds(random() % 5);
-      Ids due;
-      for (; !plain.empty() && plain.begin()->first <= now; plain.erase(plain.begin()))
-        due.push_back(plain.begin()->second);
-      REQUIRE(sorted(expired(deadlines, now)) == sorted(due));
+    Timer& timer = timers[random() % timers.size()];
+    switch (random() % 4) {
+      case 0:
+        deadlines.cancel(timer);
+        plain.erase(timer.id.value);
+        break;
+      case 1: {
+        now += Milliseconds(random() % 5);
+        Ids due;
+        for (const auto& [id, time] : plain)
+          if (time <= now) due.push_back({id});
+        std::erase_if(plain, [&](const auto& one) { return one.second <= now; });
+        REQUIRE(sorted(expired(deadlines, now)) == due);
+        break;
+      }
+      default:
+        const Time time = now + Milliseconds(random() % 50);
+        const bool earlier = time < earliest();
+        plain[timer.id.value] = time;
+        const bool told = deadlines.set(timer, time);
+        REQUIRE((told || !earlier));
     }
-    REQUIRE(deadlines.next() == (plain.empty() ? Time::max() : plain.begin()->first));
+    REQUIRE(deadlines.next() == earliest());
   }
 }
 
@@ -103,10 +140,13 @@ TEST_CASE("deadlines: of many threads each comes out once") {
   Deadlines deadlines;
   constexpr std::uint64_t each = 20'000;
   std::vector<Ids> out(3);
+  std::vector<Timer> timers(3 * each);
+  for (std::size_t i = 0; i < timers.size(); ++i)
+    timers[i].id = {i + 1};
   const auto work = [&](std::size_t worker) {
     std::mt19937 random(static_cast<unsigned>(worker));
     for (std::uint64_t i = 0; i < each; ++i) {
-      deadlines.push(start + Milliseconds(random() % 1000), {1 + worker * each + i});
+      deadlines.set(timers[worker * each + i], start + Milliseconds(random() % 1000));
       const Ids due = expired(deadlines, start + Milliseconds(i * 1000 / each));
       out[worker].insert(out[worker].end(), due.begin(), due.end());
     }

@@ -37,28 +37,28 @@ Wish send_of(std::size_t size, std::byte fill = {}) {
 }
 
 const auto arm_well = [] { return std::error_code{}; };
-const auto no_bell = [](std::uint32_t) { FAIL("a bell for nobody"); };
+const auto no_bell = [](std::uint64_t) { FAIL("a bell for nobody"); };
 
 // ---- a seat and all that happens to it
 
 /// One mailbox, its bell, and a witness who notes what came of each wish and event.
 struct World {
   Mailbox box{};
-  std::uint32_t tenant = 0;  // its generation; 0: nobody lives here
+  std::uint64_t tenant = 0;  // its generation; 0: nobody lives here
   int holders = 0;
-  std::deque<std::uint32_t> bells{};  // rung, and not yet answered
+  std::deque<std::uint64_t> bells{};  // rung, and not yet answered
   const char* fault = nullptr;
 
   struct Wished {
-    std::uint32_t of;  // the generation that it was posted to
+    std::uint64_t of;  // the generation that it was posted to
     int received = 0;
   };
   std::map<int, Wished> wishes{};  // those that were taken, by number
   std::vector<int> order{};        // in which they were received
-  std::map<std::uint32_t, Wished> events{};
+  std::map<std::uint64_t, Wished> events{};
 
   auto bell() {
-    return [this](std::uint32_t generation) {
+    return [this](std::uint64_t generation) {
       check(generation == tenant, "a bell for one who is gone");
       bells.push_back(generation);
     };
@@ -67,7 +67,7 @@ struct World {
     if (!good && !fault) fault = otherwise;
   }
 
-  void holds(std::uint32_t generation, const Mail& mail) {
+  void holds(std::uint64_t generation, const Mail& mail) {
     check(++holders == 1, "two hold the turn");
     check(generation == tenant, "the turn of one who is gone");
     read(mail);
@@ -102,7 +102,7 @@ class Actor {
   virtual ~Actor() = default;
   virtual bool can(const World&) const = 0;  ///< whether it has a step to make now
   virtual void step(World&) = 0;
-  virtual bool answers(std::uint32_t) const { return false; }  ///< it is on its way to answer this bell
+  virtual bool answers(std::uint64_t) const { return false; }  ///< it is on its way to answer this bell
 };
 using Cast = std::vector<std::unique_ptr<Actor>>;
 
@@ -111,7 +111,7 @@ class Holder : public Actor {
   enum class Fate { releases, hands_over, cannot_arm, leaves };
   explicit Holder(Fate fate) : fate_(fate) {}
 
-  void take(World& world, std::uint32_t generation, std::uint32_t event) {
+  void take(World& world, std::uint64_t generation, std::uint32_t event) {
     Mail mail;
     if (event != bell_event && generation == world.tenant) world.events[event] = {generation};
     has_turn_ = world.box.take(generation, event, mail);
@@ -188,23 +188,23 @@ class Ringer final : public Holder {
     heard_ = world.bells.front();
     world.bells.pop_front();
   }
-  bool answers(std::uint32_t generation) const override { return heard_ == generation; }
+  bool answers(std::uint64_t generation) const override { return heard_ == generation; }
 
  private:
-  std::uint32_t heard_ = 0;  // and not yet acted upon
+  std::uint64_t heard_ = 0;  // and not yet acted upon
 };
 
 /// Another thread's wishes, one a step.
 class Poster final : public Actor {
  public:
-  Poster(std::optional<std::uint32_t> generation, int first, int count)
+  Poster(std::optional<std::uint64_t> generation, int first, int count)
       : generation_(generation), next_(first), last_(first + count) {}
   bool can(const World&) const override { return next_ < last_; }
   void step(World& world) override {
     const int number = next_++;
     const bool for_it = world.tenant != 0 && generation_.value_or(world.tenant) == world.tenant;
     std::size_t backlog = 0;
-    const auto ring = [&](std::uint32_t generation) {
+    const auto ring = [&](std::uint64_t generation) {
       world.check(world.holders == 0, "a bell, though the turn is taken");
       world.bell()(generation);
     };
@@ -215,7 +215,7 @@ class Poster final : public Actor {
   }
 
  private:
-  std::optional<std::uint32_t> generation_;  // none: whoever lives there
+  std::optional<std::uint64_t> generation_;  // none: whoever lives there
   int next_, last_;
 };
 
@@ -380,7 +380,7 @@ namespace {
 /// A mailbox whose first tenant's turn is free.
 struct Seated {
   Mailbox box{};
-  std::uint32_t generation = box.move_in();
+  std::uint64_t generation = box.move_in();
   Mail mail{};
   std::error_code error{};
   std::size_t backlog = 0;
@@ -390,7 +390,7 @@ struct Seated {
   bool release(std::size_t queued) { return box.release(queued, mail, error, arm_well); }
   bool take(std::uint32_t events = 0) { return box.take(generation, events, mail); }
   Mailbox::Posted post(Wish wish) {
-    return box.post(generation, std::move(wish), cap, backlog, [this](std::uint32_t) { ++rung; });
+    return box.post(generation, std::move(wish), cap, backlog, [this](std::uint64_t) { ++rung; });
   }
 };
 
@@ -446,7 +446,7 @@ TEST_CASE("mailbox: an empty one takes nothing, and a new tenant finds no mail a
   CHECK(seat.box.post(std::nullopt, {Wish::Kind::stop}, cap, seat.backlog, no_bell) == Mailbox::Posted::gone);
   CHECK_FALSE(seat.take(1));
 
-  const std::uint32_t before = std::exchange(seat.generation, seat.box.move_in());
+  const std::uint64_t before = std::exchange(seat.generation, seat.box.move_in());
   CHECK(seat.generation != before);
   CHECK(seat.generation != 0);
   CHECK(seat.post(send_of(cap)) == Mailbox::Posted::taken);  // the last one's backlog has gone with it
@@ -472,7 +472,10 @@ TEST_CASE("mailbox: the cap bounds what waits here and in the send queue togethe
   REQUIRE(seat.mail.wishes.size() == 2);
   CHECK(seat.mail.wishes[0].bytes.size() == 400);         // a crowd of small sends is one wish
   CHECK(seat.mail.wishes[0].backlog == cap);              // the holder learns the most that a sender was told
+  CHECK(seat.mail.turned_away);                           // ... and that one was told `full`
   CHECK(seat.post(send_of(1)) == Mailbox::Posted::full);  // what the holder has is not sent yet
+  CHECK_FALSE(seat.release(0));                           // on_drained is owed for it
+  CHECK(seat.mail.turned_away);
   CHECK(seat.release(0));
   CHECK(seat.post(send_of(1)) == Mailbox::Posted::taken);
   CHECK(seat.backlog == 1);
@@ -487,6 +490,7 @@ TEST_CASE(
     CHECK_FALSE(seat.release(100));  // of what came before, all but 100 have been sent
     CHECK(seat.post(send_of(501)) == Mailbox::Posted::full);
   }
+  CHECK_FALSE(seat.release(0));  // on_drained is owed
   CHECK(seat.release(0));
 }
 
@@ -511,7 +515,7 @@ TEST_CASE("mailbox: to hand over frees the turn and leaves the mail, with a bell
   seat.post(send_of(300));
   Mail other;
   CHECK_FALSE(seat.box.take(seat.generation, 2, other));
-  const auto ring = [&](std::uint32_t generation) {
+  const auto ring = [&](std::uint64_t generation) {
     ++seat.rung;
     CHECK(generation == seat.generation);
   };
@@ -536,7 +540,7 @@ TEST_CASE("mailbox: to hand over frees the turn and leaves the mail, with a bell
 
 TEST_CASE("mailbox: a bell that could not be rung is rung for the next wish") {
   Seated seat;
-  const auto no_memory = [](std::uint32_t) { throw std::bad_alloc(); };
+  const auto no_memory = [](std::uint64_t) { throw std::bad_alloc(); };
   CHECK_THROWS_AS(seat.box.post(seat.generation, {Wish::Kind::resume}, cap, seat.backlog, no_memory),
                   std::bad_alloc);
   seat.post({Wish::Kind::close});
@@ -616,7 +620,7 @@ TEST_CASE("mailbox: arming and ringing are under the lock: an event that they br
 
   REQUIRE(seat.release(0));
   seat.box.post(seat.generation, {Wish::Kind::resume}, cap, seat.backlog,
-                [&](std::uint32_t) { bring_event(); });
+                [&](std::uint64_t) { bring_event(); });
   CHECK(waited);
   CHECK(taken.get());
   CHECK(mail.wishes.size() == 1);
@@ -659,7 +663,7 @@ class Stress {
     for (std::size_t i = 0; i < wishes_each; ++i) {
       std::size_t backlog = 0;
       box_.post(generation_, send_of(1, fill), Mailbox::takes_no_more - 1, backlog,
-                [this](std::uint32_t) { ring(); });
+                [this](std::uint64_t) { ring(); });
     }
   }
   void ring() {
@@ -692,13 +696,13 @@ class Stress {
       }
       mail = {};
       const bool free = round < 4 ? box_.release(0, mail, error, arm_well)
-                                  : box_.hand_over(0, error, arm_well, [this](std::uint32_t) { ring(); });
+                                  : box_.hand_over(0, error, arm_well, [this](std::uint64_t) { ring(); });
       if (free) return;
     }
   }
 
   Mailbox box_;
-  std::uint32_t generation_ = 0;
+  std::uint64_t generation_ = 0;
   std::mutex mutex_;
   std::condition_variable changed_;
   int bells_ = 0;

@@ -1,13 +1,18 @@
 # What every target of ours is built with, and the one function that makes a chapter's targets.
+# A warning is an error in ./check and public CI alone, by CMake's own option: -DCMAKE_COMPILE_WARNING_AS_ERROR=ON.
 
 add_library(ladder_warnings INTERFACE)
 target_compile_definitions(ladder_warnings INTERFACE LADDER_VERSION="${PROJECT_VERSION}")
 target_include_directories(ladder_warnings INTERFACE ${CMAKE_SOURCE_DIR})
 target_link_libraries(ladder_warnings INTERFACE Threads::Threads)
 if(MSVC)
-  target_compile_options(ladder_warnings INTERFACE /W4 /WX /permissive- /utf-8)
+  target_compile_options(ladder_warnings INTERFACE /W4 /permissive- /utf-8)
 else()
-  target_compile_options(ladder_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+  target_compile_options(ladder_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    # With -O3 it takes "text" + std::to_string(n) for a copy onto itself: GCC's bug 105651, mended in 13.
+    target_compile_options(ladder_warnings INTERFACE -Wno-restrict)
+  endif()
 endif()
 if(WIN32)  # Windows 10 or later; without what its headers bring unasked
   target_compile_definitions(ladder_warnings INTERFACE _WIN32_WINNT=0x0A00 WIN32_LEAN_AND_MEAN NOMINMAX)

@@ -17,6 +17,16 @@ need_wine() {
 have_wine() {
   command -v x86_64-w64-mingw32-g++-posix >/dev/null 2>&1 && command -v wine >/dev/null 2>&1
 }
+# The newest clang that Debian 12, 13 and Ubuntu have alike, its own library, and its clang-tidy.
+need_clang19() {
+  need clang++-19 clang-19
+  need clang-tidy-19 clang-tidy-19
+  need /usr/lib/llvm-19/include/c++/v1/string 'libc++-19-dev libc++abi-19-dev'
+}
+have_clang19() {
+  command -v clang++-19 >/dev/null 2>&1 && command -v clang-tidy-19 >/dev/null 2>&1 &&
+    [ -e /usr/lib/llvm-19/include/c++/v1/string ]
+}
 wine_version() { WINEDEBUG=-all wine --version; }
 
 # install_missing: as root on Debian or Ubuntu the packages by name; else the line to type.
@@ -39,7 +49,8 @@ install_missing() {
   missing=
 }
 
-# build PRESET [TARGET…]: configures and builds, silently unless it fails.
+# build PRESET [TARGET…]: configures and builds, silently unless it fails. What $cmake_options says is added: ./check
+# makes warnings errors.
 build() {
   preset=$1
   shift
@@ -49,7 +60,8 @@ build() {
   fi
   build_log=build/$preset.log
   mkdir -p build
-  if ! cmake --preset "$preset" >"$build_log" 2>&1 ||
+  # shellcheck disable=SC2086
+  if ! cmake --preset "$preset" ${cmake_options-} >"$build_log" 2>&1 ||
     ! cmake --build --preset "$preset" --parallel "$(nproc)" ${1:+--target "$@"} >>"$build_log" 2>&1; then
     grep -E -A5 'error|Error|FAILED' "$build_log" | head -n 40 >&2
     echo "the build failed; the whole log is $build_log" >&2

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -36,6 +39,20 @@ inline std::uint64_t number(std::string_view name, std::string_view text, std::u
   if (error != std::errc{} || end != text.data() + text.size() || value < least || value > most)
     throw BadArgument(std::string(name) + " takes a whole number from " + std::to_string(least) + " to " +
                       std::to_string(most) + ", not '" + std::string(text) + "'");
+  return value;
+}
+
+/// A decimal number such as 2, 0.5 or 1e-3, all of the text: no blank, no plus, no hexadecimal, no infinity; else
+/// nothing. By strtod, since clang's library (libc++ 19) has no from_chars for these; its decimal point is a dot because
+/// our programs leave the locale alone.
+inline std::optional<double> decimal(std::string_view text) {
+  if (text.empty() || text.starts_with('+') || text.find_first_not_of("0123456789.eE+-") != text.npos)
+    return std::nullopt;
+  const std::string copy(text);
+  char* end = nullptr;
+  errno = 0;
+  const double value = std::strtod(copy.c_str(), &end);
+  if (errno != 0 || end != copy.c_str() + copy.size()) return std::nullopt;
   return value;
 }
 

@@ -120,15 +120,22 @@ std::string describe(const Profile& profile, const CommandLine& line) {
 }
 
 std::string to_json(const Stats& stats) {
-  const auto counted = [](std::string_view name, std::uint64_t value) {
-    return quoted(name) + ":" + std::to_string(value);
+  std::string json = "{";
+  const auto count = [&json](std::string_view name, std::uint64_t value) {
+    if (!json.ends_with('{')) json += ',';
+    json += quoted(name) + ':' + std::to_string(value);
   };
-  std::string closed;
+  count("accepted", stats.accepted);
+  count("refused", stats.refused);
+  count("active", stats.active);
+  count("peak", stats.peak);
+  json += ",\"closed\":{";
   for (std::size_t i = 0; i < close_reasons; ++i)
-    closed += (i ? "," : "") + counted(to_string(static_cast<CloseReason>(i)), stats.closed[i]);
-  return "{" + counted("accepted", stats.accepted) + "," + counted("refused", stats.refused) + "," +
-         counted("active", stats.active) + "," + counted("peak", stats.peak) + ",\"closed\":{" + closed +
-         "}," + counted("bytes_in", stats.bytes_in) + "," + counted("bytes_out", stats.bytes_out) + "}";
+    count(to_string(static_cast<CloseReason>(i)), stats.closed[i]);
+  json += '}';
+  count("bytes_in", stats.bytes_in);
+  count("bytes_out", stats.bytes_out);
+  return json += '}';
 }
 
 }  // namespace ladder

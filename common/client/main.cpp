@@ -1,16 +1,15 @@
 // client: the command line. talk, load and hold are one file each.
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
 #include "common/arguments.h"
@@ -45,12 +44,11 @@ Argument count(std::string_view name, std::string_view help, std::uint64_t most,
 }
 
 double decimal(std::string_view name, std::string_view text, double least, double most) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !(value >= least && value <= most))
+  const std::optional<double> value = ladder::decimal(text);
+  if (!value || *value < least || *value > most)
     throw BadArgument(std::string(name) + " takes a number such as 2 or 0.5, not '" + std::string(text) +
                       "'");
-  return value;
+  return *value;
 }
 
 Argument time_span(std::string_view name, std::string_view help, double least, Nanoseconds& into) {

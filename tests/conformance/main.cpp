@@ -5,16 +5,15 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstddef>
 #include <cstdlib>
 #include <exception>
 #include <fstream>
 #include <iostream>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
 #include "common/arguments.h"
@@ -30,11 +29,10 @@ using ladder::Argument;
 using ladder::BadArgument;
 
 double factor(std::string_view text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || value < 0.1 || value > 1000)
+  const std::optional<double> value = ladder::decimal(text);
+  if (!value || *value < 0.1 || *value > 1000)
     throw BadArgument("--timeout-scale takes a number from 0.1 to 1000, not '" + std::string(text) + "'");
-  return value;
+  return *value;
 }
 
 /// "CLOSE-02 reason, to the end of the line"; # begins a comment.

@@ -6,7 +6,6 @@
 //   soak --minutes 0.2
 //   soak --only 03        the servers whose command has this in it
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -16,11 +15,11 @@
 #include <iostream>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <ratio>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -207,10 +206,11 @@ void Stand::print_row(std::ostream& out) const {
 
 ladder::Argument decimal(std::string_view name, std::string_view help, double& into) {
   return {name, "N", help, [=, &into](std::string_view text) {
-            const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), into);
-            if (error != std::errc{} || end != text.data() + text.size() || !(into >= 0.05 && into <= 1e4))
+            const std::optional<double> value = ladder::decimal(text);
+            if (!value || *value < 0.05 || *value > 1e4)
               throw ladder::BadArgument(std::string(name) + " takes a number such as 10 or 0.2, not '" +
                                         std::string(text) + "'");
+            into = *value;
           }};
 }
 

@@ -196,7 +196,8 @@ void never_end_a_header(Visitor& visitor) {
 void run_wrk(Visitor& visitor) {
   if (!has_program("wrk")) return ask_in_a_row(visitor);
   const auto whole = [](Duration time) {
-    return std::to_string(std::max(std::chrono::floor<std::chrono::seconds>(time).count(), 1L));
+    return std::to_string(
+        std::max(std::chrono::floor<std::chrono::seconds>(time), std::chrono::seconds(1)).count());
   };
   const std::string said = run(visitor, {"wrk", "-t1", "-c8", "-d" + whole(visitor.left()), "--timeout",
                                          whole(patience()), "http://" + to_string(visitor.target()) + "/"});

@@ -3,7 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -177,4 +179,36 @@ TEST_CASE("options: --stats is what was counted, as JSON") {
         R"({"accepted":10,"refused":1,"active":2,"peak":5,"closed":{"peer":0,"local":1,"reset":2,)"
         R"("idle_timeout":3,"write_timeout":4,"stopping":5,"exception":6,"error":7},)"
         R"("bytes_in":1099511627776,"bytes_out":3})");
+}
+
+TEST_CASE("arguments: a decimal number is all of the text, and nothing but digits, a dot and an exponent") {
+  struct Spelling {
+    std::string_view text;
+    double value;
+  };
+  for (const auto& [text, value] : {Spelling{"0", 0.0},
+                                    {"2", 2.0},
+                                    {"0.5", 0.5},
+                                    {".5", 0.5},
+                                    {"5.", 5.0},
+                                    {"007.250", 7.25},
+                                    {"-1.5", -1.5},
+                                    {"1e-3", 0.001},
+                                    {"1.5E+2", 150.0},
+                                    {"0.1", 0.1},
+                                    {"9007199254740993", 9007199254740992.0},
+                                    {"1e308", 1e308}}) {
+    CAPTURE(text);
+    CHECK(decimal(text) == value);
+  }
+  CHECK(std::signbit(decimal("-0").value()));
+  for (const std::string_view text :
+       {"",     " ",        " 1",  "1 ",  "\t1",    "1\n",   "+1",  "--1",   "-+1",    "-",      ".",
+        "-.",   "e1",       "1e",  "1e+", "1e1.5",  "1.2.3", "1,5", "1_000", "0x10",   "0x1p3",  "inf",
+        "-inf", "INFINITY", "nan", "NaN", "nan(1)", "1f",    "one", "1e999", "-1e999", "1e-999", "1-1"}) {
+    CAPTURE(text);
+    CHECK_FALSE(decimal(text).has_value());
+  }
+  CHECK_FALSE(decimal(std::string_view("1\0", 2)).has_value());
+  CHECK(decimal(std::string_view("12345", 2)) == 12.0);  // the text ends where its view does
 }

@@ -229,11 +229,17 @@ std::unique_ptr<Server> make_server(Options options, Callbacks callbacks) {
 }
 
 Profile profile(const Options& options) {
-  const bool limited = options.max_connections > 0 && options.max_connections < os::select_ceiling;
+  // Below it a newcomer gets no descriptor that would not fit, and waits for one.
+  const bool few = os::descriptor_limit() <= FD_SETSIZE;
+  const std::size_t own = FD_SETSIZE - os::select_ceiling;  // the first three, the listener, the bell
+  const std::size_t ceiling = few ? os::descriptor_limit() - own : os::select_ceiling;
+  const bool limited = options.max_connections > 0 && options.max_connections < ceiling;
   return {.model = "select",
-          .ceiling = limited ? options.max_connections : os::select_ceiling,
-          .set_by = limited ? "--max-connections" : "FD_SETSIZE",
-          .above = "close",
+          .ceiling = limited ? options.max_connections : ceiling,
+          .set_by = limited ? "--max-connections"
+                    : few   ? "descriptors"
+                            : "FD_SETSIZE",
+          .above = few && !limited ? "wait" : "close",
           .threads = "1"};
 }
 

@@ -282,9 +282,9 @@ void Model::run() {
       Instance& instance = *instances_[i % instances_.size()];
       pool.emplace_back([this, &instance] { work(instance); });
     }
-  } catch (
-      const std::exception& error) {  // no thread, or no memory for one: an instance without accepts nobody
-    log().line("only " + std::to_string(pool.size() + 1) + " workers: " + error.what());
+  } catch (const std::exception& error) {  // no thread, or no memory for one, perhaps not even to say so
+    log().limited("workers", Clock::now(),
+                  [&] { return "only " + std::to_string(pool.size() + 1) + " workers: " + error.what(); });
   }
   work(*instances_[0]);
 }

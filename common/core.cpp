@@ -61,7 +61,13 @@ Core::Core(Options options, Callbacks callbacks, os::Mode listener_mode, std::si
       log_(options_.log),
       listener_(options_.host, options_.port, options_.backlog, listener_mode, options_.keep_alive),
       endpoint_(os::local_endpoint(listener_.handle())),
-      homes_(homes) {}
+      homes_(homes) {
+  // The threads are made in run(), whose text would tell nobody, or at the first byte, with a crash.
+  if (os::usual_stack() < os::stack_needed)
+    throw std::runtime_error("a thread's stack has " + std::to_string(os::usual_stack() / 1024) +
+                             " KiB (ulimit -s, pthread_setattr_default_np), and " +
+                             std::to_string(os::stack_needed / 1024) + " are needed");
+}
 
 void Core::wait_for_stops() {
   std::unique_lock lock(mutex_);

@@ -207,6 +207,8 @@ void write_log_line(std::string_view line) noexcept;
 void prepare_process();
 /// The models keep a buffer of 64 KiB on a stack. LIM-10
 inline constexpr std::size_t stack_needed = 256 * 1024;
+std::size_t usual_stack();       ///< of a thread that is made with no size of its own, in bytes
+std::size_t descriptor_limit();  ///< how many this process may have open, the first three among them
 struct StopSignal {
   Time received{};
   Milliseconds at_most = Milliseconds::max();  ///< for a drain: Windows ends a process soon after its console

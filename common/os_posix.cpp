@@ -298,6 +298,24 @@ void wake_all(std::atomic<std::uint32_t>& value) {
   value.notify_all();
 }
 
+std::size_t usual_stack() {
+  pthread_attr_t usual;
+  std::size_t size = 0;
+  int error = ::pthread_getattr_default_np(&usual);
+  if (error == 0) {
+    error = ::pthread_attr_getstacksize(&usual, &size);
+    ::pthread_attr_destroy(&usual);
+  }
+  if (error != 0) throw std::system_error(error, std::system_category(), "the threads' stack size");
+  return size;
+}
+
+std::size_t descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) fail("getrlimit");
+  return limit.rlim_cur;
+}
+
 std::string_view platform() {
   return "linux";
 }
@@ -369,13 +387,12 @@ void provide_stacks() {
                                " KiB (ulimit -s), and " + std::to_string(stack_needed / 1024) +
                                " are needed");
   }
+  if (usual_stack() >= stack_needed) return;
   pthread_attr_t usual;
-  std::size_t size = 0;
   int error = ::pthread_getattr_default_np(&usual);
   if (error == 0) {
-    error = ::pthread_attr_getstacksize(&usual, &size);
-    if (error == 0 && size < stack_needed) error = ::pthread_attr_setstacksize(&usual, stack_needed);
-    if (error == 0 && size < stack_needed) error = ::pthread_setattr_default_np(&usual);
+    error = ::pthread_attr_setstacksize(&usual, stack_needed);
+    if (error == 0) error = ::pthread_setattr_default_np(&usual);
     ::pthread_attr_destroy(&usual);
   }
   if (error != 0) throw std::system_error(error, std::system_category(), "the threads' stack size");

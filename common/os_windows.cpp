@@ -494,6 +494,15 @@ void wake_all(std::atomic<std::uint32_t>& value) {
   ::WakeByAddressAll(&value);
 }
 
+std::size_t usual_stack() {  // from the header of the program, where the linker wrote it (/STACK)
+  const auto* const program = reinterpret_cast<const char*>(::GetModuleHandleW(nullptr));
+  const auto* const first = reinterpret_cast<const IMAGE_DOS_HEADER*>(program);
+  return reinterpret_cast<const IMAGE_NT_HEADERS*>(program + first->e_lfanew)
+      ->OptionalHeader.SizeOfStackReserve;
+}
+std::size_t descriptor_limit() {
+  return std::size_t{16} * 1024 * 1024;  // handles of a process: memory ends before
+}
 std::string_view platform() {
   return "windows";
 }

@@ -199,6 +199,7 @@ class Server {
 /// A server that has bound and listens. Throws std::system_error, with the address in its text, if it cannot, and
 /// std::invalid_argument, which says which, for options that make no sense: a host that is no numeric address, a
 /// negative number, low_mark above high_mark, a hard_cap that leaves no room for one receive (64 KiB) above high_mark.
+/// std::runtime_error, where new threads would get a stack below 256 KiB: run() and they keep a buffer there.
 std::unique_ptr<Server> make_server(Options, Callbacks);
 
 /// What a model can and cannot do: a server's --describe, and what the conformance suite expects of it.

@@ -45,10 +45,12 @@ inline bool one_at_a_time() {
 
 long heap_in_use();  ///< bytes that operator new has given out (heap.cpp)
 
-/// Until it goes: of the requests of all threads but this one, so many are granted, then so many refused.
+/// Until it goes: of the requests of all threads but this one, or of this one alone, so many are granted, then so many
+/// refused.
 class ScarceHeap {
  public:
-  ScarceHeap(long granted, long refused);
+  enum class Whose : std::uint8_t { all_others, this_threads };
+  ScarceHeap(long granted, long refused, Whose whose = Whose::all_others);
   ~ScarceHeap();
   ScarceHeap(const ScarceHeap&) = delete;
   ScarceHeap& operator=(const ScarceHeap&) = delete;

@@ -13,12 +13,12 @@
 namespace {
 std::atomic<long> in_use = 0;
 
-std::atomic<bool> scarce = false;
-std::atomic<std::thread::id> spared;
+std::atomic<bool> scarce = false, for_this_one = false;
+std::atomic<std::thread::id> this_one;
 std::atomic<long> asked = 0, failed = 0, first_refused = 0, first_granted_again = 0;
 
 bool refuses() {
-  if (!scarce || std::this_thread::get_id() == spared) return false;
+  if (!scarce || (std::this_thread::get_id() == this_one) != for_this_one) return false;
   const long number = asked++;
   if (number < first_refused || number >= first_granted_again) return false;
   ++failed;
@@ -30,9 +30,10 @@ long ladder::contract::heap_in_use() {
   return in_use;
 }
 
-ladder::contract::ScarceHeap::ScarceHeap(long granted, long refused) {
+ladder::contract::ScarceHeap::ScarceHeap(long granted, long refused, Whose whose) {
   assert(!scarce);
-  spared = std::this_thread::get_id();
+  this_one = std::this_thread::get_id();
+  for_this_one = whose == Whose::this_threads;
   asked = failed = 0;
   first_refused = granted;
   first_granted_again = refused > std::numeric_limits<long>::max() - granted

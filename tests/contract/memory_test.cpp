@@ -6,6 +6,7 @@
 #include <limits>
 #include <new>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -78,6 +79,34 @@ TEST_CASE("contract 13: any one allocation may fail, and costs no more than one 
 
 TEST_CASE("contract 13: all allocations may fail for a while, and the server lives") {
   expect_survival(std::numeric_limits<long>::max());
+}
+
+TEST_CASE("contract 13: a send by id that finds no memory was not taken, and sent again it arrives once") {
+  Running server(echo());
+  Client client(server.where());
+  const ConnectionId id = server.id_of(client);
+  for (long granted = 0;; ++granted) {
+    CAPTURE(granted);
+    const std::string message = "message " + std::to_string(granted) + "\n";
+    long refused = 0;
+    const auto send = [&] {
+      try {
+        return server->send(id, bytes_of(message)) == SendResult::queued;
+      } catch (const std::bad_alloc&) {
+        return false;
+      }
+    };
+    {
+      const ScarceHeap heap(granted, 1, ScarceHeap::Whose::this_threads);
+      const bool sent = send() || send();
+      refused = heap.failures();
+      REQUIRE(sent);
+    }
+    CHECK(client.receive(message.size()) == message);
+    if (refused == 0) break;
+  }
+  server->close(id);
+  CHECK(client.rest() == "");
 }
 
 TEST_CASE("contract 13: out of descriptors and out of memory, it accepts again when both are back") {

@@ -35,6 +35,19 @@ class NoMoreDescriptors {
   [[maybe_unused]] std::size_t before_ = 0;
 };
 
+/// From now on new threads get a stack of 64 KiB, until it goes. On Windows the linker alone decides.
+class SmallStacks {
+ public:
+  static bool possible();
+  SmallStacks();
+  ~SmallStacks();  // NOLINT(performance-trivially-destructible): on Windows alone
+  SmallStacks(const SmallStacks&) = delete;
+  SmallStacks& operator=(const SmallStacks&) = delete;
+
+ private:
+  [[maybe_unused]] std::size_t before_ = 0;
+};
+
 /// A descriptor that does nothing but take a place.
 os::Descriptor place_holder();
 

@@ -1,5 +1,6 @@
 #include <malloc.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -27,6 +28,15 @@ rlimit descriptors() {
   rlimit limit{};
   demand(::getrlimit(RLIMIT_NOFILE, &limit) == 0, "getrlimit");
   return limit;
+}
+
+void set_usual_stack(std::size_t size) {
+  pthread_attr_t usual;
+  ::pthread_attr_init(&usual);
+  ::pthread_attr_setstacksize(&usual, size);
+  errno = ::pthread_setattr_default_np(&usual);
+  ::pthread_attr_destroy(&usual);
+  demand(errno == 0, "pthread_setattr_default_np");
 }
 
 }  // namespace
@@ -98,6 +108,16 @@ NoMoreDescriptors::~NoMoreDescriptors() {
   rlimit limit = descriptors();
   limit.rlim_cur = before_;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+bool SmallStacks::possible() {
+  return true;
+}
+SmallStacks::SmallStacks() : before_(os::usual_stack()) {
+  set_usual_stack(std::size_t{64} * 1024);
+}
+SmallStacks::~SmallStacks() {
+  set_usual_stack(before_);
 }
 
 os::Descriptor place_holder() {

@@ -94,6 +94,12 @@ bool NoMoreDescriptors::possible() {
 NoMoreDescriptors::NoMoreDescriptors() = default;
 NoMoreDescriptors::~NoMoreDescriptors() = default;
 
+bool SmallStacks::possible() {
+  return false;
+}
+SmallStacks::SmallStacks() = default;
+SmallStacks::~SmallStacks() = default;
+
 os::Descriptor place_holder() {
   return os::make_socket(AF_INET, SOCK_STREAM);
 }

@@ -782,3 +782,12 @@ TEST_CASE("contract words: options that make no sense are refused, and the error
   CHECK(refused({.low_mark = 1, .high_mark = 1, .hard_cap = one_receive + 1}) == "taken");
   CHECK(refused({.max_connections = most_connections}) == "taken");
 }
+
+TEST_CASE("contract words: where threads would get too small a stack, there is no server") {
+  if (!SmallStacks::possible()) return;
+  const SmallStacks small;
+  CHECK_THROWS_WITH_AS(
+      make_server({}, {}),
+      "a thread's stack has 64 KiB (ulimit -s, pthread_setattr_default_np), and 256 are needed",
+      std::runtime_error);
+}

@@ -91,7 +91,10 @@ bool serve(Client& client) {
   return (!client.pending.empty() || receive(client)) && flush(client);
 }
 
-void close_connection(std::unique_ptr<Client>) {}  // ~Socket sends a FIN: after the peer's, all has been read
+void close_connection(const Socket& poller, std::unique_ptr<Client> client) {
+  // First, or a worker that goes to sleep in epoll_wait may hold the socket, and its FIN waits until that one wakes.
+  epoll_ctl(poller.fd, EPOLL_CTL_DEL, client->socket.fd, nullptr);
+}  // ~Socket sends a FIN: after the peer's, all has been read
 
 void work(const Socket& poller, const Socket& listener) {
   while (true) {
@@ -106,7 +109,7 @@ void work(const Socket& poller, const Socket& listener) {
     std::unique_lock turn(client->turn);  // CONC-07: who armed it may not have come back from epoll_ctl yet
     if (serve(*client) && watch(poller, EPOLL_CTL_MOD, client->socket.fd, client)) continue;
     turn.unlock();
-    close_connection(std::unique_ptr<Client>(client));
+    close_connection(poller, std::unique_ptr<Client>(client));
   }
 }
 

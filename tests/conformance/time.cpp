@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -213,6 +214,57 @@ TEST_CASE("TIME-05 timers cost nothing while they wait, nor when they have passe
             }
             if (timeout < patience()) expect_idle_closes(std::move(idle));
             server.expect_rest();
+          }
+        });
+}
+
+TEST_CASE("TIME-06 a reader that takes what is queued for it is not idle") {
+  judge({.requirement = "a connection whose peer goes on taking bytes is kept, and gets all of them",
+         .source = idle_contract,
+         .catches =
+             "an idle timer that knows only what the system took: that holds enough for seconds of reading",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          constexpr milliseconds timeout(1000), pause(50);
+          constexpr std::size_t KiB = 1024, piece = 8 * KiB;
+          Server& server = scene.start(idle_timeout(timeout));
+          if (server.process().under_wine())
+            throw NotApplicable("Wine does not tell what a peer has acknowledged (SIO_TCP_INFO)");
+          const std::string content = noise(settings().seed, 600 * KiB);
+          Peer slow = scene.connect(server, 16 * KiB);
+          const std::size_t sent = push_until_blocked(slow, content);
+          for (std::size_t at = 0; at < sent; at += piece) {
+            expect_reply(slow, std::string_view(content).substr(at, std::min(piece, sent - at)));
+            std::this_thread::sleep_for(pause);  // that is what makes it slow
+          }
+          const Time since = Clock::now();
+          expect_echo(slow, "and no more");
+          expect_idle_closes({idle_since(since, slow, timeout)});
+        });
+}
+
+TEST_CASE("TIME-07 a deadline that passed while the server stood still acts as soon as it goes on") {
+  judge({.requirement =
+             "time goes on while a process is stopped: what has fallen due meanwhile is done at once",
+         .source = "signal(7): after SIGCONT a call that was interrupted is made again, but for those with a "
+                   "handler; select(2)",
+         .catches =
+             "select started again with the time that was left at the stop: the deadline waits as long again",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          if (scene.profile().platform == "windows")
+            throw NotApplicable("Windows has no SIGSTOP, nor a wait that it starts again");
+          const auto timeout = std::chrono::duration_cast<milliseconds>(scaled(milliseconds(1500)));
+          for (int round = 0; round < 3; ++round) {
+            Server& server = scene.start(idle_timeout(timeout));
+            Peer idle = scene.connect(server);
+            expect_echo(idle, "?");
+            auto frozen = server.freeze();
+            expect(!idle.readable(timeout + milliseconds(100)), "silence while the server stands still",
+                   "something came");
+            const Time since = Clock::now();
+            frozen.thaw();
+            expect_idle_closes({{&idle, since, Clock::now() + scaled(milliseconds(500))}});
           }
         });
 }

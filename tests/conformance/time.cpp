@@ -23,8 +23,7 @@
 namespace conformance {
 namespace {
 
-constexpr std::string_view idle_contract =
-    "contract, \"idle\": no byte has moved either way, and none is queued";
+constexpr std::string_view idle_contract = "contract, \"idle\": no byte has moved either way";
 
 StartOptions idle_timeout(milliseconds timeout) {
   return {.options = {"--idle-timeout", std::to_string(timeout.count())}};

@@ -67,6 +67,8 @@ std::vector<Argument> table(CommandLine& line, const Profile& profile) {
       milliseconds("--write-timeout", "reset a peer that takes nothing (30000; 0: never)", o.write_timeout),
       milliseconds("--close-timeout", "wait so long for the peer's FIN after ours (5000; 0: for ever)",
                    o.close_timeout),
+      milliseconds("--keep-alive",
+                   "have the system probe a peer that is silent for so long (60000; 0: never)", o.keep_alive),
       milliseconds("--drain-timeout", "let a stop wait for what is in flight (5000; 0: not at all)",
                    line.drain),
   };
@@ -116,7 +118,8 @@ std::string describe(const Profile& profile, const CommandLine& line) {
          ",\"set_by\":" + quoted(profile.set_by) + ",\"above\":" + quoted(profile.above) +
          "},\"threads\":" + quoted(profile.threads) + ",\"timeouts\":{" +
          ms("idle_ms", line.options.idle_timeout) + "," + ms("write_ms", line.options.write_timeout) + "," +
-         ms("close_ms", line.options.close_timeout) + "," + ms("drain_ms", line.drain) + "}}";
+         ms("close_ms", line.options.close_timeout) + "," + ms("keep_alive_ms", line.options.keep_alive) +
+         "," + ms("drain_ms", line.drain) + "}}";
 }
 
 std::string to_json(const Stats& stats) {

@@ -365,6 +365,14 @@ sigset_t stop_signals() {
   return ends;
 }
 
+/// The signal interrupts what cannot go on as if nothing had happened, and does nothing else.
+void interrupt_at(int signal) {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  action.sa_flags = SA_RESTART;
+  if (::sigaction(signal, &action, nullptr) != 0) fail("sigaction");
+}
+
 /// 1024 is the usual soft limit, and with it epoll holds fewer connections than select could: each process may raise its
 /// own to the hard one (setrlimit(2)). If that fails, it serves fewer. LIM-09
 void raise_descriptor_limit() {
@@ -411,12 +419,21 @@ void prepare_process() {
   const sigset_t ends = stop_signals();
   if (const int error = ::pthread_sigmask(SIG_BLOCK, &ends, nullptr); error != 0)
     throw std::system_error(error, std::system_category(), "pthread_sigmask");
+  // A process that was stopped (SIGSTOP, Ctrl-Z) and goes on: without a handler Linux starts select(2) again with the time
+  // that was left at the stop, and a deadline that has passed waits as long again. With one select fails with EINTR, which
+  // SA_RESTART does not change (signal(7)). TIME-07
+  interrupt_at(SIGCONT);
   raise_descriptor_limit();
   provide_stacks();
 }
 
 StopSignal wait_for_stop_signal(Time from) {
   const sigset_t ends = stop_signals();
+  sigset_t
+      for_others;  // SIGCONT's handler runs on one thread: not on this one, which it would wake for nothing. TIME-07
+  ::sigemptyset(&for_others);
+  ::sigaddset(&for_others, SIGCONT);
+  ::pthread_sigmask(SIG_BLOCK, &for_others, nullptr);  // fails for bad arguments alone
   for (;;) {
     int signal = 0;
     if (::sigwait(&ends, &signal) != 0) continue;

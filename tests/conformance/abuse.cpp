@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -365,6 +366,31 @@ TEST_CASE("ABUSE-10 a member of a chat that does not read holds up nobody, and l
           if (unheard.ends_with("the end\n")) unheard.resize(unheard.rfind("the end\n"));
           expect(unheard.size() < lines.size(), "lines that were lost to it", "none: nothing was tried");
           expect_whole_lines(unheard);
+        });
+}
+
+TEST_CASE("ABUSE-11 a peer that is cut off without a word: keep-alive finds it") {
+  judge({.requirement = "a connection whose peer does not answer any more is given up, whatever the other "
+                        "timeouts are; one whose peer is silent but there is kept",
+         .source = "RFC 9293, 3.8.4 (keep-alives); tcp(7), TCP_KEEPIDLE",
+         .catches = "keep-alive that is not set: without an idle timeout whoever vanishes is kept for ever",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          // The first probe after a second, three of them a second apart.
+          constexpr milliseconds due(4000);
+          Server& server = scene.start({.options = {"--keep-alive", "1000"}});
+          const std::size_t before = server.process().sockets();
+          std::vector<Peer> peers = scene.connect_many(scene.fitting(4), server);
+          for (Peer& peer : peers)
+            expect_echo(peer, "are you there?");
+          const bool alone = peers.size() == 1;
+          const auto lost = std::span(peers).subspan(alone ? 0 : 1);
+          for (Peer& peer : lost)
+            peer.cut_off();
+          expect_sockets(server, before + peers.size() - lost.size(), due + scaled(milliseconds(4000)));
+          if (!alone) expect_echo(peers.front(), "I am");
+          for (Peer& peer : lost)
+            peer.reset();  // else its system says FIN again and again, and is answered with resets
         });
 }
 

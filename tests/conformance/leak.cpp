@@ -184,5 +184,38 @@ TEST_CASE("LEAK-05 the leak sanitizer has nothing to say") {
         });
 }
 
+/// So many clients, one after the other, each gone as soon as it is connected.
+void come_and_reset(Scene& scene, Server& server, std::size_t clients) {
+  for (std::size_t client = 1; client <= clients; ++client) {
+    Peer peer = scene.connect(server);
+    if (client % 100 == 0)
+      expect_echo(peer, "is there still room?");  // so that the backlog does not overflow
+    peer.reset();
+  }
+  server.expect_holdings_returned();
+}
+
+TEST_CASE("LEAK-06 30 000 short connections under an idle timeout of a day") {
+  judge({.requirement = "memory does not grow with the connections that have been, however long a timeout is",
+         .source = "contract, point 12",
+         .catches = "a deadline that stays when its connection has gone, until its time: 16 bytes a client",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          Server& server = scene.start({.options = {"--idle-timeout", "86400000"}});
+          if (server.process().sanitized()) throw NotApplicable("a sanitizer keeps what was freed");
+          constexpr std::size_t first = 10'000, more = 30'000, allowed = 192 * KiB;
+          come_and_reset(scene, server, first);
+          const std::uint64_t before = server.process().memory();
+          come_and_reset(scene, server, more);
+          const std::uint64_t after = std::max(before, server.process().memory());
+          const std::string grown = std::to_string((after - before) / KiB) + " KiB";
+          expect(after - before <= allowed,
+                 "at most " + std::to_string(allowed / KiB) + " KiB more for " + std::to_string(more) +
+                     " clients",
+                 grown);
+          scene.note(grown + " more");
+        });
+}
+
 }  // namespace
 }  // namespace conformance

@@ -146,8 +146,8 @@ TEST_CASE("LIFE-05 --help, --version and --describe: exit 0") {
         const std::string help = answer(scene, "--help", held.port());
         for (const std::string_view option :
              {"--service", "--host", "--port", "--max-connections", "--idle-timeout", "--write-timeout",
-              "--close-timeout", "--drain-timeout", "--backlog", "--stats", "--describe", "--version",
-              "--help"})
+              "--close-timeout", "--keep-alive", "--drain-timeout", "--backlog", "--stats", "--describe",
+              "--version", "--help"})
           expect(help.find(option) != help.npos, std::string(option) + " in --help", "no such line");
         answer(scene, "--version", held.port());
         const std::string profile = answer(scene, "--describe", held.port());

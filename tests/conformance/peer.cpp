@@ -206,6 +206,11 @@ void Peer::vanish() {
   log_->event(number_, WireLog::Direction::to_server, "vanishes");
 }
 
+void Peer::cut_off() {
+  socket_.cut_off();
+  log_->event(number_, WireLog::Direction::to_server, "is cut off");
+}
+
 namespace {
 
 /// A conversation under way.

@@ -80,10 +80,11 @@ class Peer {
   void send_urgent(char);
   std::string receive(std::size_t count);
 
-  void finish();  ///< FIN, behind what was sent
-  void reset();   ///< RST, at once
-  void close();   ///< a FIN, or a reset if input lies unread
-  void vanish();  ///< without a word
+  void finish();   ///< FIN, behind what was sent
+  void reset();    ///< RST, at once
+  void close();    ///< a FIN, or a reset if input lies unread
+  void vanish();   ///< without a word
+  void cut_off();  ///< as if its cable were cut: nothing reaches it any more, and nobody is told
 
   bool readable(Duration patience);
   bool writable(Duration patience);

@@ -48,6 +48,9 @@ class Socket {
   void close();
   /// Closes it, and tells the other side nothing. Throws NotApplicable where that is not allowed.
   void vanish();
+  /// From now on nothing reaches it, and its system acknowledges nothing: as if its cable were cut. Throws NotApplicable
+  /// where the system cannot do that.
+  void cut_off();
 
   std::size_t unread() const;  ///< bytes that arrived and that nobody has taken
   /// Bytes sent that the other side's system has not acknowledged yet. Throws NotApplicable where no system

@@ -1,5 +1,6 @@
 // sockets.h for Linux.
 #include <arpa/inet.h>
+#include <linux/filter.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -144,6 +145,14 @@ void Socket::vanish() {
   if (setsockopt(descriptor(handle_), IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) != 0)
     throw NotApplicable("to leave without a word needs a network of our own");
   close();
+}
+
+void Socket::cut_off() {
+  sock_filter nothing{
+      .code = BPF_RET | BPF_K, .jt = 0, .jf = 0, .k = 0};  // of each packet keep no byte: drop it
+  const sock_fprog program{.len = 1, .filter = &nothing};
+  if (setsockopt(descriptor(handle_), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
+    fail("SO_ATTACH_FILTER");  // socket(7)
 }
 
 std::size_t Socket::unread() const {

@@ -181,6 +181,10 @@ void Socket::vanish() {
   throw NotApplicable("Windows closes no connection without a word");
 }
 
+void Socket::cut_off() {
+  throw NotApplicable("Windows has no filter that drops what comes for a socket");
+}
+
 std::size_t Socket::unread() const {
   u_long count = 0;
   if (ioctlsocket(socket_of(handle_), FIONREAD, &count) != 0) fail("FIONREAD");

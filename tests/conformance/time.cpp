@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -22,8 +23,7 @@
 namespace conformance {
 namespace {
 
-constexpr std::string_view idle_contract =
-    "contract, \"idle\": no byte has moved either way, and none is queued";
+constexpr std::string_view idle_contract = "contract, \"idle\": no byte has moved either way";
 
 StartOptions idle_timeout(milliseconds timeout) {
   return {.options = {"--idle-timeout", std::to_string(timeout.count())}};
@@ -213,6 +213,68 @@ TEST_CASE("TIME-05 timers cost nothing while they wait, nor when they have passe
             }
             if (timeout < patience()) expect_idle_closes(std::move(idle));
             server.expect_rest();
+          }
+        });
+}
+
+/// It reads 160 kB a second for a while, then all the rest at once, of what its system and the server's hold for it.
+void read_slowly(Peer& peer, std::string_view content, Duration time) {
+  constexpr std::size_t piece = std::size_t{8} * 1024;
+  const Time end = Clock::now() + time;
+  while (content.size() > piece && Clock::now() < end) {
+    expect_reply(peer, content.substr(0, piece));
+    content.remove_prefix(piece);
+    std::this_thread::sleep_for(milliseconds(50));  // that is what makes it slow
+  }
+  expect_reply(peer, content);
+}
+
+TEST_CASE("TIME-06 a reader that takes what is queued for it is not idle") {
+  judge({.requirement = "a connection whose peer goes on taking bytes is kept, and gets all of them",
+         .source = idle_contract,
+         .catches =
+             "an idle timer that knows only what the system took: that holds enough for seconds of reading",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          constexpr milliseconds timeout(1000);
+          constexpr std::size_t KiB = 1024;
+          Server& server = scene.start(idle_timeout(timeout));
+          if (server.process().under_wine())
+            throw NotApplicable("Wine does not tell what a peer has acknowledged (SIO_TCP_INFO)");
+          for (const std::size_t size : {600 * KiB, 16 * KiB * KiB}) {  // the system takes all of the first
+            const std::string content = noise(settings().seed, size);
+            Peer slow = scene.connect(server, 16 * KiB);
+            const std::size_t sent = push_until_blocked(slow, content);
+            read_slowly(slow, std::string_view(content).substr(0, sent), 5 * timeout / 2);
+            const Time since = Clock::now();
+            expect_echo(slow, "and no more");
+            expect_idle_closes({idle_since(since, slow, timeout)});
+          }
+        });
+}
+
+TEST_CASE("TIME-07 a deadline that passed while the server stood still acts as soon as it goes on") {
+  judge({.requirement =
+             "time goes on while a process is stopped: what has fallen due meanwhile is done at once",
+         .source = "signal(7): after SIGCONT a call that was interrupted is made again, but for those with a "
+                   "handler; select(2)",
+         .catches =
+             "select started again with the time that was left at the stop: the deadline waits as long again",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          if (scene.profile().platform == "windows")
+            throw NotApplicable("Windows has no SIGSTOP, nor a wait that it starts again");
+          const auto timeout = std::chrono::duration_cast<milliseconds>(scaled(milliseconds(1500)));
+          for (int round = 0; round < 3; ++round) {
+            Server& server = scene.start(idle_timeout(timeout));
+            Peer idle = scene.connect(server);
+            expect_echo(idle, "?");
+            auto frozen = server.freeze();
+            expect(!idle.readable(timeout + milliseconds(100)), "silence while the server stands still",
+                   "something came");
+            const Time since = Clock::now();
+            frozen.thaw();
+            expect_idle_closes({{&idle, since, Clock::now() + scaled(milliseconds(500))}});
           }
         });
 }

@@ -207,13 +207,15 @@ TEST_CASE("FAULT-03 interrupted, short, not ready after all, dead in the backlog
        .needs = Needs::ours},
       [](Scene& scene) {
         std::vector<std::string> rules{"accept4:EINTR@1/5", "accept4:ECONNABORTED@2/5", "accept4:EPROTO@3/5",
-                                       "recv:EINTR@1/4",    "recv:short@2/4",           "send:EINTR@1/4",
-                                       "send:short@2/4",    "send:EAGAIN@7/5"};
+                                       "recv:EINTR@1/4",    "send:EINTR@1/4",           "send:short@2/4"};
         if (!has_keeper(scene)) {  // sockets that do not block
-          rules.emplace_back("recv:EAGAIN@3/4");
           rules.emplace_back("accept4:EAGAIN@4/5");
           rules.emplace_back(has_epoll(scene) ? "epoll_wait:EINTR@1/3" : "select:EINTR@1/3");
         }
+        // Not edge-triggered: there EAGAIN and a short recv are the kernel's word that an edge will tell when there is more
+        // (epoll(7), questions and answers). Here that would be a lie, and no server could know.
+        if (!has_epoll(scene)) rules.insert(rules.end(), {"recv:short@2/4", "send:EAGAIN@7/5"});
+        if (!has_epoll(scene) && !has_keeper(scene)) rules.emplace_back("recv:EAGAIN@3/4");
         const Faults faults(rules);
         Server& server = faults.start(scene);
         std::vector<Peer> peers = scene.connect_many(5, server);
@@ -484,6 +486,105 @@ TEST_CASE("FAULT-11 asked to stop just when recv has taken bytes") {
           expect_exit_in_order(server.process(), patience());
           faults.expect_all_followed();
         });
+}
+
+/// The server cannot do its work, and goes on failing: it takes next to no time for that, says so in a few lines, and can be
+/// stopped.
+void expect_quiet_and_stoppable(Server& server, const std::string& rule) {
+  Process& process = server.process();
+  const Duration before = process.cpu();
+  process.wait(std::chrono::seconds(1));  // an interval that is measured
+  const auto took = std::chrono::duration_cast<milliseconds>(process.cpu() - before);
+  expect(process.running(), "a server that goes on, with " + rule, server.last_words());
+  expect(took < milliseconds(50), "less than 50 ms of processor time in a second, with " + rule,
+         std::to_string(took.count()) + " ms");
+  const auto lines = std::ranges::count(process.log(), '\n');
+  expect(lines >= 1 && lines <= 5, "one line a second on standard error, with " + rule,
+         std::to_string(lines));
+  process.stop();
+  expect_exit_in_order(process, scaled(std::chrono::seconds(1)));
+}
+
+TEST_CASE("FAULT-12 accept fails, and goes on failing") {
+  judge({.requirement = "an error of accept that stays is no dead newcomer: the server rests between two "
+                        "tries, says so, and can be stopped",
+         .source = "accept(2), ERRORS: EPERM (a firewall), ENETDOWN, EPROTO; contract, points 10 and 13",
+         .catches =
+             "an acceptor that tries again at once, for ever: one processor is busy, and no stop is heard",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          for (const std::string error : {"EPERM", "EPROTO", "ENETDOWN"}) {
+            const std::string rule = "accept4:" + error + "@1/1";
+            const Faults faults({rule});
+            Server& server = faults.start(scene);
+            const Peer peer =
+                scene.dial(server.target());  // who does not wait in accept tries when somebody comes
+            expect_quiet_and_stoppable(server, rule);
+            faults.expect_all_followed();
+          }
+        });
+}
+
+std::string its_wait(const Scene& scene) {
+  return has_epoll(scene) ? "epoll_wait:" : "select:";
+}
+StartOptions with_one_waiter(const Scene& scene) {
+  StartOptions how;
+  if (has_epoll(scene)) how.options = {"--threads", "1"};
+  return how;
+}
+
+/// A client is there when the waits begin to fail: no event tells of it any more, and the stop has to let it go.
+void let_go_of_a_client_while_waits_fail(Scene& scene) {
+  const std::string rule = its_wait(scene) + "EINVAL@20/1";
+  const Faults faults({rule});
+  Server& server = faults.start(scene, with_one_waiter(scene));
+  Peer peer = scene.connect(server);
+  std::array<char, 64> answer{};
+  for (const Time until = Clock::now() + patience(); !faults.followed(rule);) {
+    expect(Clock::now() < until, "a call for " + rule, "none");
+    peer.offer("?");
+    if (peer.readable(milliseconds(10))) peer.take(answer);
+  }
+  expect_quiet_and_stoppable(server, rule);
+}
+
+/// When they work again it serves; until then it has rested before each try.
+void be_served_when_waits_work_again(Scene& scene) {
+  constexpr int failures = 6;
+  const std::string last = its_wait(scene) + "EINVAL@7";
+  const Faults faults({its_wait(scene) + "ENOMEM@1-6", last});
+  const Time started = Clock::now();
+  Server& server = faults.start(scene, with_one_waiter(scene));  // else others rest at the same time
+  Peer peer = scene.connect(server);
+  do
+    expect_echo(peer, "?");
+  while (!faults.followed(last) && Clock::now() < started + patience());
+  const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - started);
+  expect_orderly_end(peer);
+  faults.expect_all_followed();
+  expect(took >= failures * milliseconds(20), "a rest of 20 ms or more before each new try",
+         std::to_string(took.count()) + " ms in all");
+}
+
+TEST_CASE("FAULT-13 the wait for events fails") {
+  judge(
+      {.requirement = "a wait that fails is made again after a rest: no time is burnt, a stop is heard, and "
+                      "clients are served when it works again",
+       .source = "epoll_wait(2), select(2), ERRORS; contract, points 10 and 13",
+       .catches = "a loop that looks at EINTR alone: it spins at any other error, or the server is gone",
+       .needs = Needs::ours},
+      [](Scene& scene) {
+        if (has_keeper(scene)) throw NotApplicable("it waits for no events");
+        for (const char* const error : {"ENOMEM", "EBADF"}) {
+          const std::string rule = its_wait(scene) + error + "@1/1";
+          const Faults faults({rule});
+          expect_quiet_and_stoppable(faults.start(scene), rule);
+          faults.expect_all_followed();
+        }
+        let_go_of_a_client_while_waits_fail(scene);
+        be_served_when_waits_work_again(scene);
+      });
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ const std::map<std::string, std::uint64_t> numbers{{"--port", 65535},
                                                    {"--idle-timeout", most_milliseconds},
                                                    {"--write-timeout", most_milliseconds},
                                                    {"--close-timeout", most_milliseconds},
+                                                   {"--keep-alive", most_milliseconds},
                                                    {"--drain-timeout", most_milliseconds},
                                                    {"--threads", 1024}};
 
@@ -112,6 +113,7 @@ void compare(const CommandLine& line, const Values& values) {
   same("--idle-timeout", static_cast<std::uint64_t>(options.idle_timeout.count()), 0);
   same("--write-timeout", static_cast<std::uint64_t>(options.write_timeout.count()), 30'000);
   same("--close-timeout", static_cast<std::uint64_t>(options.close_timeout.count()), 5'000);
+  same("--keep-alive", static_cast<std::uint64_t>(options.keep_alive.count()), 60'000);
   same("--drain-timeout", static_cast<std::uint64_t>(line.drain.count()), 5'000);
   same("--threads", options.threads, 0);
   text("--service", line.service, "echo");

@@ -75,6 +75,8 @@ TEST_CASE("options: each is stored where it belongs") {
                                    "3",
                                    "--close-timeout",
                                    "4",
+                                   "--keep-alive",
+                                   "5",
                                    "--drain-timeout",
                                    "0",
                                    "--queue",
@@ -92,6 +94,7 @@ TEST_CASE("options: each is stored where it belongs") {
   CHECK(line.options.write_timeout == Milliseconds(2));
   CHECK(line.options.threads == 3);
   CHECK(line.options.close_timeout == Milliseconds(4));
+  CHECK(line.options.keep_alive == Milliseconds(5));
   CHECK(line.drain == Milliseconds(0));
   CHECK(line.options.queue == Queue::per_worker);
   CHECK(line.options.max_connections == 10);
@@ -130,6 +133,7 @@ TEST_CASE("options: bad arguments earn one line that names them") {
       {{"--idle-timeout", "86400001"}, "86400000"},
       {{"--write-timeout", "1.5"}, "--write-timeout"},
       {{"--close-timeout", "1s"}, "--close-timeout"},
+      {{"--keep-alive", "86400001"}, "86400000"},
       {{"--drain-timeout", "never"}, "--drain-timeout"},
       {{"--threads", "1025"}, "1024"},
       {{"--queue", "both"}, "'both'"},
@@ -154,9 +158,9 @@ TEST_CASE("options: what a model has no use for, it does not know") {
   CHECK(refused({"--queue", "shared"}, plain).find("unknown option --queue") == 0);
   CHECK(usage(plain).find("--threads") == std::string::npos);
   CHECK(usage(pool).find("--threads") != std::string::npos);
-  for (const std::string_view name :
-       {"--service", "--host", "--port", "--max-connections", "--idle-timeout", "--write-timeout",
-        "--close-timeout", "--drain-timeout", "--backlog", "--stats", "--describe", "--version", "--help"})
+  for (const std::string_view name : {"--service", "--host", "--port", "--max-connections", "--idle-timeout",
+                                      "--write-timeout", "--close-timeout", "--keep-alive", "--drain-timeout",
+                                      "--backlog", "--stats", "--describe", "--version", "--help"})
     CHECK(usage(plain).find(name) != std::string::npos);
 }
 
@@ -164,9 +168,10 @@ TEST_CASE("options: --describe is the profile and the timeouts, as JSON") {
   const std::string text = describe(plain, parsed({"--idle-timeout", "7", "--drain-timeout", "0"}, plain));
   const std::string start = R"({"model":"select","platform":")";
   CHECK(text.find(start) == 0);
-  CHECK(text.substr(text.find('"', start.size())) ==
-        R"(","clients_at_once":null,"ceiling":{"connections":1021,"set_by":"FD_SETSIZE","above":"close"},)"
-        R"("threads":"one","timeouts":{"idle_ms":7,"write_ms":30000,"close_ms":5000,"drain_ms":0}})");
+  CHECK(
+      text.substr(text.find('"', start.size())) ==
+      R"(","clients_at_once":null,"ceiling":{"connections":1021,"set_by":"FD_SETSIZE","above":"close"},)"
+      R"("threads":"one","timeouts":{"idle_ms":7,"write_ms":30000,"close_ms":5000,"keep_alive_ms":60000,"drain_ms":0}})");
   CHECK(describe({.model = "blocking", .clients_at_once = 1}, {})
             .find(R"("clients_at_once":1,"ceiling":{"connections":null,)") != std::string::npos);
 }

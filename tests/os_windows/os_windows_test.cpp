@@ -16,7 +16,8 @@ namespace {
 
 /// A connection: `client` is ours, `server` the side that os.h speaks of.
 struct Pair {
-  Pair() : listener("127.0.0.1", 0, 0, os::Mode::non_blocking) {
+  explicit Pair(Milliseconds keep_alive = {})
+      : listener("127.0.0.1", 0, 0, os::Mode::non_blocking, keep_alive) {
     REQUIRE(contract::connect(client, os::local_endpoint(listener.handle())));
     REQUIRE(eventually([&] {
       server = listener.accept().socket;
@@ -151,15 +152,15 @@ TEST_CASE("os_windows: progress is what the peer has acknowledged, and bytes sen
   const os::Handle socket = pair.server.get();
   now.BytesOut = 5'000'000'000;
   now.BytesInFlight = 300;
-  CHECK(os::acknowledged(socket) == 5'000'000'000 - 300);
+  CHECK(os::acknowledged(socket).bytes == 5'000'000'000 - 300);
   CHECK(os::unacknowledged(socket) == 300u);
-  const std::uint64_t before = os::acknowledged(socket);
+  const std::uint64_t before = os::acknowledged(socket).bytes;
   now.BytesRetrans += 300;
-  CHECK(os::acknowledged(socket) <= before);  // if bytes_out does not count them
+  CHECK(os::acknowledged(socket).bytes <= before);  // if bytes_out does not count them
   now.BytesOut += 300;
-  CHECK(os::acknowledged(socket) <= before);  // if it does
+  CHECK(os::acknowledged(socket).bytes <= before);  // if it does
   now.BytesInFlight = 0;
-  CHECK(os::acknowledged(socket) > before);
+  CHECK(os::acknowledged(socket).bytes > before);
   CHECK_FALSE(os::unacknowledged(socket));  // some may wait for the peer's window
 }
 
@@ -167,7 +168,7 @@ TEST_CASE("os_windows: where the system tells of no progress there is none, and 
   winsock::Scene scene;
   scene->tcp_info = [](void*, DWORD) { return false; };
   const os::Descriptor never_connected = new_socket(false);  // Windows, too, refuses to tell of this one
-  CHECK(os::acknowledged(never_connected.get()) == 0);
+  CHECK(os::acknowledged(never_connected.get()).bytes == 0);
   CHECK_FALSE(os::unacknowledged(never_connected.get()));
 }
 
@@ -219,7 +220,7 @@ TEST_CASE(
   const auto asks = [&](std::string_view host) {
     asked = 0;
     std::error_code error;
-    client::start_connect(client::resolve(host, "7"), {}, error);
+    client::start_connect(client::resolve(host, "7").front(), {}, error);
     return asked == 1;
   };
   CHECK(asks("127.0.0.1"));
@@ -442,10 +443,10 @@ TEST_CASE("os_windows: a logoff is no stop; the end of the console is one, with 
   os::prepare_process();
   control(CTRL_LOGOFF_EVENT).join();
   control(CTRL_C_EVENT).join();
-  CHECK(os::wait_for_stop_signal() == Milliseconds::max());  // Ctrl-C's
+  CHECK(os::wait_for_stop_signal().at_most == Milliseconds::max());  // Ctrl-C's
   Watched<std::optional<Milliseconds>> left;
   std::thread waits([&] {
-    const Milliseconds said = os::wait_for_stop_signal();
+    const Milliseconds said = os::wait_for_stop_signal().at_most;
     left.change([&](auto& value) { value = said; });
   });
   const auto heard = [](const std::optional<Milliseconds>& value) { return value.has_value(); };

@@ -422,7 +422,7 @@ bool Model::passed_over(const std::error_code& error, bool came) {
   if (error == std::errc::operation_canceled) return true;
   if (!came && !os::died_in_backlog(error)) return false;
   if (++dead_ < deaths_in_a_row) return true;
-  dead_ = deaths_in_a_row;  // the next one tells at once
+  dead_ = 0;  // so many a pause, not one: a storm leaves many. CONC-05
   return false;
 }
 

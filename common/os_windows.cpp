@@ -317,7 +317,7 @@ Accepted Listener::accept() {
     if (!socket && !died_in_backlog(to_error(error)))
       return {.error = to_error(error)};  // WSAEMFILE, WSAENOBUFS
     if (++dead_ < dead_in_a_row) continue;
-    dead_ = dead_in_a_row;  // the next one tells at once
+    dead_ = 0;  // each is seen here, and a storm leaves many: so many a pause, not one. CONC-05
     return {.error = to_error(error)};
   }
 }

@@ -119,6 +119,12 @@ int WSAAPI our_setsockopt(SOCKET socket, int level, int option, const char* valu
   return real(socket, level, option, value, size);
 }
 
+SOCKET WSAAPI our_accept(SOCKET listener, sockaddr* peer, int* size) {
+  static const auto real = find<decltype(&our_accept)>("accept");
+  if (in_place().accept && fails(in_place().accept())) return INVALID_SOCKET;
+  return real(listener, peer, size);
+}
+
 BOOL WINAPI our_dequeue(HANDLE port, DWORD* bytes, ULONG_PTR* key, OVERLAPPED** done, DWORD limit) {
   static const auto real = find<decltype(&our_dequeue)>("kernel32.dll", "GetQueuedCompletionStatus");
   *done = nullptr;
@@ -167,6 +173,7 @@ extern decltype(&ladder::winsock::our_shutdown) const __imp_shutdown = ladder::w
 extern decltype(&ladder::winsock::our_closesocket) const __imp_closesocket = ladder::winsock::our_closesocket;
 extern decltype(&ladder::winsock::our_cancel_io) const __imp_CancelIoEx = ladder::winsock::our_cancel_io;
 extern decltype(&ladder::winsock::our_getsockopt) const __imp_getsockopt = ladder::winsock::our_getsockopt;
+extern decltype(&ladder::winsock::our_accept) const __imp_accept = ladder::winsock::our_accept;
 extern decltype(&ladder::winsock::our_setsockopt) const __imp_setsockopt = ladder::winsock::our_setsockopt;
 extern decltype(&ladder::winsock::our_dequeue) const __imp_GetQueuedCompletionStatus =
     ladder::winsock::our_dequeue;

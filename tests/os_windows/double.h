@@ -29,6 +29,7 @@ struct Double {
   // Before the system's own is called. 0: then it is; else the error that it fails with.
   std::function<DWORD(const tcp_keepalive&)> keep_alive{};  ///< SIO_KEEPALIVE_VALS
   std::function<DWORD(int level, int option, DWORD value)> setsockopt{};
+  std::function<DWORD()> accept{};
   std::function<DWORD()> dequeue{};                  ///< GetQueuedCompletionStatus, no packet taken
   std::function<DWORD(SOCKET)> overlapped_result{};  ///< WSAGetOverlappedResult
   /// A provider is layered over the system's: its sockets are no handles of the system's.

@@ -128,6 +128,8 @@ Model::Next Model::settle(Seat& seat, Role role) {
         close_connection(seat);
         return Next::closed;
       }
+      // On Windows a receive that is cancelled before a promised FIN has left may reset the connection.
+      if (seat.ledger.next() == Step::close) os::finish_sending(seat.socket.get());
       os::wake_receiver(seat.socket.get());
       // This queues a FIN behind what the peer has not taken: it sees it before a reset only if it takes all that.
       if (seat.armed == writing) os::wake_sender(seat.socket.get());

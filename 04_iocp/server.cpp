@@ -2,11 +2,11 @@
 // packet on the port; a few threads, one a core, take the packets and serve all connections.
 //
 //   worker 0 ──┐                                   ┌── AcceptEx, several outstanding
-//   worker 1 ──┼── GetQueuedCompletionStatusEx ────┼── WSARecv of no bytes, one a connection that waits
+//   worker 1 ──┼─── GetQueuedCompletionStatus ─────┼── WSARecv of no bytes, one a connection that waits
 //   worker N ──┘                                   ├── WSASend, at most one a connection
 //                                                  └── packets of our own: PostQueuedCompletionStatus
 //
-// A worker sleeps in one place: GetQueuedCompletionStatusEx, in work(). One more thread keeps the time, in keep().
+// A worker sleeps in one place: GetQueuedCompletionStatus, in work(). One more thread keeps the time, in keep().
 #include "common/server.h"
 
 #include <winsock2.h>
@@ -43,8 +43,8 @@ namespace {
 
 constexpr std::size_t accepts_ahead = 32;  // newcomers that the kernel takes in before a thread looks
 constexpr int tries_an_accept = 8;         // each with a new socket, before one rests
-constexpr int rounds_a_turn = 4;           // a service that refills its queue as it empties starves nobody,
-constexpr ULONG packets_a_wait = 16;  // nor does a long batch: a slow callback holds up the rest of its own
+constexpr int deaths_in_a_row = 256;       // of newcomers: a storm of resets brings some (CONC-05)
+constexpr int rounds_a_turn = 4;           // a service that refills its queue as it empties starves nobody
 constexpr std::size_t most_a_send = 64 * 1024;  // so that a slow peer is seen to take something
 
 constexpr std::uint32_t readable = 1;  // the receive of no bytes is done: some lie there, or the end
@@ -113,6 +113,7 @@ class Model final : public Core {
   void serve(ConnectionId, std::uint32_t events);
   void go_on(Seat&, std::uint32_t events);
   void work();
+  void take_packet(ULONG_PTR key, Operation*);
   void keep();
   bool accept_again();
 
@@ -121,6 +122,7 @@ class Model final : public Core {
   std::error_code try_accept(Accept&);
   void rest(Accept&, std::error_code);
   os::Accepted accepted_by(Accept&);
+  bool passed_over(const std::error_code&, bool came);
   bool associate(Seat&);
   Operations& operations_of(const Seat& seat) { return *operations_.find(seat.armed); }
   bool post(ULONG_PTR key);
@@ -136,6 +138,7 @@ class Model final : public Core {
   Slots<Operations> operations_;  // Seat::armed is the place in here
   std::array<Accept, accepts_ahead> accepts_{};
   std::atomic<bool> pausing_ = false;  // one pause for all accepts that rest
+  std::atomic<int> dead_ = 0;          // newcomers, in a row
   std::mutex mutex_;                   // of what the keeper is told
   std::condition_variable told_;
 };
@@ -280,26 +283,28 @@ void Model::go_on(Seat& seat, std::uint32_t events) {
 void Model::work() {
   const Duty duty;
   Ledger::Spare spare;
-  std::array<OVERLAPPED_ENTRY, packets_a_wait> packets{};
   while (!finished()) {
-    ULONG count = 0;
-    if (!::GetQueuedCompletionStatusEx(port_.get(), packets.data(), packets_a_wait, &count, INFINITE,
-                                       FALSE))  // sleeps here
-      fail("GetQueuedCompletionStatusEx");
-    for (ULONG i = 0; i < count; ++i) {
-      const ULONG_PTR key = packets[i].lpCompletionKey;
-      auto* const operation = static_cast<Operation*>(packets[i].lpOverlapped);
-      assert(!operation || operation->pending);  // else its record was given up before its packet came
-      if (operation && key == listener_key) {
-        accept_client(static_cast<Accept&>(*operation));
-      } else if (operation) {
-        serve({key}, operation->event);
-      } else if (key == exit_key) {
-        post_for_sure(exit_key);  // one for all: each worker passes it on
-      } else {
-        serve({key}, alarm_event);
-      }
-    }
+    DWORD size = 0;
+    ULONG_PTR key = 0;
+    OVERLAPPED* done = nullptr;
+    // One packet at a time: the rest of a batch would wait for a slow callback, and other workers idle.
+    if (::GetQueuedCompletionStatus(port_.get(), &size, &key, &done, INFINITE) || done)  // sleeps here
+      take_packet(key, static_cast<Operation*>(done));
+    else  // no operation has failed, but the wait
+      wait_failed(os::last_error());
+  }
+}
+
+void Model::take_packet(ULONG_PTR key, Operation* operation) {
+  assert(!operation || operation->pending);  // else its record was given up before its packet came
+  if (operation && key == listener_key) {
+    accept_client(static_cast<Accept&>(*operation));
+  } else if (operation) {
+    serve({key}, operation->event);
+  } else if (key == exit_key) {
+    post_for_sure(exit_key);  // one for all: each worker passes it on
+  } else {
+    serve({key}, alarm_event);
   }
 }
 
@@ -411,23 +416,30 @@ void Model::rest(Accept& accept, std::error_code error) {
   if (!pausing_.exchange(true)) accept_later(now);
 }
 
-/// The client died in the backlog, or a stop cancelled the accept.
-bool nobody_came(const std::error_code& error) {
-  return os::died_in_backlog(error) || error == std::errc::operation_canceled;
+/// A stop has cancelled the accept, or its client has died. One that dies is passed over, but not for ever: what a filter
+/// takes away looks like it, and stays.
+bool Model::passed_over(const std::error_code& error, bool came) {
+  if (error == std::errc::operation_canceled) return true;
+  if (!came && !os::died_in_backlog(error)) return false;
+  if (++dead_ < deaths_in_a_row) return true;
+  dead_ = 0;  // so many a pause, not one: a storm leaves many. CONC-05
+  return false;
 }
 
 os::Accepted Model::accepted_by(Accept& accept) {
   os::Accepted accepted{.socket = std::move(accept.socket)};
   const os::Handle from = listener().handle();
-  const std::error_code error = os::finish(from, accept).error;
-  bool good = !error;
+  std::error_code error = os::finish(from, accept).error;
+  const bool came = !error;
   accept.pending = false;
   // Without it shutdown and getpeername fail (AcceptEx). It may fail itself if the peer is gone already.
-  good = good && ::setsockopt(accepted.socket.get(), SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT,
-                              reinterpret_cast<const char*>(&from), sizeof from) == 0;
-  good = good && os::prepare_accepted(accepted.socket.get(), os::Mode::non_blocking, listener().keep_alive());
+  if (came && (::setsockopt(accepted.socket.get(), SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT,
+                            reinterpret_cast<const char*>(&from), sizeof from) != 0 ||
+               !os::prepare_accepted(accepted.socket.get(), os::Mode::non_blocking, listener().keep_alive())))
+    error = os::last_error();
   listener().let_go();
-  if (!good) return {.error = nobody_came(error) ? std::error_code() : error};
+  if (error) return {.error = passed_over(error, came) ? std::error_code() : error};
+  dead_ = 0;
   sockaddr *local = nullptr, *peer = nullptr;
   int local_size = 0, peer_size = 0;
   constexpr DWORD room = sizeof(sockaddr_storage) + 16;

@@ -92,7 +92,7 @@ class Listener {
 
   /// One connection from the backlog. Sleeps for it if the listener is blocking, until stop(). A connection that
   /// died in the backlog is passed over, but not for ever: after many in a row its error is returned, and then each
-  /// time, until one is accepted or nobody waits. A firewall's EPERM or a network that is down looks like a dead
+  /// time (Windows: after as many again), until one is accepted or nobody waits. A firewall's EPERM or a network that is down looks like a dead
   /// connection, and stays (FAULT-12). The socket is made with the listener's mode, without Nagle's delay, and not
   /// inherited by children. Any thread may call it.
   Accepted accept();

@@ -302,20 +302,22 @@ Accepted Listener::accept() {
     if (!begin([] { return true; })) return {};
     Address peer;
     Descriptor socket(::accept(handle_, peer.any(), &peer.size));
-    const int error = socket ? 0 : ::WSAGetLastError();
+    const bool prepared = socket && prepare_accepted(socket.get(), mode_, keep_alive_);
+    const int error = prepared ? 0 : ::WSAGetLastError();
     let_go();
-    if (error == 0) {
+    if (prepared) {
       dead_ = 0;
-      if (!prepare_accepted(socket.get(), mode_, keep_alive_)) return {.error = last_error()};
       return {.socket = std::move(socket), .peer = to_endpoint(peer.any())};
     }
     if (error == WSAEWOULDBLOCK || error == WSA_OPERATION_ABORTED) {  // the latter is stop()
       dead_ = 0;
       return {};
     }
-    if (!died_in_backlog(to_error(error))) return {.error = to_error(error)};  // WSAEMFILE, WSAENOBUFS
+    // A socket that cannot be prepared is that client's loss alone.
+    if (!socket && !died_in_backlog(to_error(error)))
+      return {.error = to_error(error)};  // WSAEMFILE, WSAENOBUFS
     if (++dead_ < dead_in_a_row) continue;
-    dead_ = dead_in_a_row;  // the next one tells at once
+    dead_ = 0;  // each is seen here, and a storm leaves many: so many a pause, not one. CONC-05
     return {.error = to_error(error)};
   }
 }
@@ -357,16 +359,20 @@ ULONG probe_time(Milliseconds time) {
   return static_cast<ULONG>(std::clamp<std::int64_t>(seconds, 1, most) * 1000);
 }
 
+/// Where a provider refuses these times the system's own remain: two hours, then ten probes.
 bool probe(Handle socket, Milliseconds silence) {
   if (silence.count() <= 0) return true;
+  const DWORD on = 1;
+  if (::setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, reinterpret_cast<const char*>(&on), sizeof on) != 0)
+    return false;
   DWORD probes = 3, size = 0;
   constexpr int tcp_keepcnt = 16;  // TCP_KEEPCNT, which MinGW-w64's headers lack
   // Windows before 10 1703 does not know it, and sends ten.
   ::setsockopt(socket, IPPROTO_TCP, tcp_keepcnt, reinterpret_cast<const char*>(&probes), sizeof probes);
   tcp_keepalive times{
       .onoff = 1, .keepalivetime = probe_time(silence), .keepaliveinterval = probe_time(silence / 4)};
-  return ::WSAIoctl(socket, SIO_KEEPALIVE_VALS, &times, sizeof times, nullptr, 0, &size, nullptr, nullptr) ==
-         0;
+  ::WSAIoctl(socket, SIO_KEEPALIVE_VALS, &times, sizeof times, nullptr, 0, &size, nullptr, nullptr);
+  return true;
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 // library unless the program has one of that name: these are ours. MinGW-w64.
 #include "tests/os_windows/double.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 namespace ladder::winsock {
@@ -27,17 +29,18 @@ Function find(const char* name) {
   return find<Function>("ws2_32.dll", name);
 }
 
+bool fails(DWORD error) {
+  ::WSASetLastError(static_cast<int>(error));  // SetLastError by another name
+  return error != 0;
+}
+
 constexpr DWORD sio_tcp_info = _WSAIORW(IOC_VENDOR, 39);
 
 LPFN_ACCEPTEX real_accept_ex = nullptr;
 
 BOOL PASCAL accept_ex(SOCKET listener, SOCKET accepting, void* buffer, DWORD data, DWORD local, DWORD remote,
                       DWORD* received, OVERLAPPED* operation) {
-  if (in_place().accept_ex)
-    if (const DWORD error = in_place().accept_ex(accepting); error != 0) {
-      ::WSASetLastError(static_cast<int>(error));
-      return FALSE;
-    }
+  if (in_place().accept_ex && fails(in_place().accept_ex(accepting))) return FALSE;
   return real_accept_ex(listener, accepting, buffer, data, local, remote, received, operation);
 }
 
@@ -108,10 +111,43 @@ int WSAAPI our_getsockopt(SOCKET socket, int level, int option, char* value, int
   return result;
 }
 
+int WSAAPI our_setsockopt(SOCKET socket, int level, int option, const char* value, int size) {
+  static const auto real = find<decltype(&our_setsockopt)>("setsockopt");
+  DWORD number = 0;
+  std::memcpy(&number, value, std::min<std::size_t>(static_cast<std::size_t>(size), sizeof number));
+  if (in_place().setsockopt && fails(in_place().setsockopt(level, option, number))) return SOCKET_ERROR;
+  return real(socket, level, option, value, size);
+}
+
+SOCKET WSAAPI our_accept(SOCKET listener, sockaddr* peer, int* size) {
+  static const auto real = find<decltype(&our_accept)>("accept");
+  if (in_place().accept && fails(in_place().accept())) return INVALID_SOCKET;
+  return real(listener, peer, size);
+}
+
+BOOL WINAPI our_dequeue(HANDLE port, DWORD* bytes, ULONG_PTR* key, OVERLAPPED** done, DWORD limit) {
+  static const auto real = find<decltype(&our_dequeue)>("kernel32.dll", "GetQueuedCompletionStatus");
+  *done = nullptr;
+  if (in_place().dequeue && fails(in_place().dequeue())) return FALSE;
+  return real(port, bytes, key, done, limit);
+}
+
+BOOL WSAAPI our_overlapped_result(SOCKET socket, OVERLAPPED* operation, DWORD* bytes, BOOL wait,
+                                  DWORD* flags) {
+  static const auto real = find<decltype(&our_overlapped_result)>("WSAGetOverlappedResult");
+  if (in_place().overlapped_result && fails(in_place().overlapped_result(socket))) return FALSE;
+  return real(socket, operation, bytes, wait, flags);
+}
+
 int WSAAPI our_ioctl(SOCKET socket, DWORD code, void* in, DWORD in_size, void* out, DWORD out_size,
                      DWORD* size, OVERLAPPED* operation, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
   static const auto real = find<decltype(&our_ioctl)>("WSAIoctl");
   if (in_place().sees_ioctl) in_place().sees_ioctl(code);
+  if (code == SIO_KEEPALIVE_VALS && in_place().keep_alive) {
+    tcp_keepalive times{};
+    std::memcpy(&times, in, sizeof times);
+    if (fails(in_place().keep_alive(times))) return SOCKET_ERROR;
+  }
   if (code == sio_tcp_info && in_place().tcp_info && in_place().tcp_info(out, out_size)) return 0;
   const int result = real(socket, code, in, in_size, out, out_size, size, operation, routine);
   const GUID wanted = WSAID_ACCEPTEX;
@@ -137,6 +173,12 @@ extern decltype(&ladder::winsock::our_shutdown) const __imp_shutdown = ladder::w
 extern decltype(&ladder::winsock::our_closesocket) const __imp_closesocket = ladder::winsock::our_closesocket;
 extern decltype(&ladder::winsock::our_cancel_io) const __imp_CancelIoEx = ladder::winsock::our_cancel_io;
 extern decltype(&ladder::winsock::our_getsockopt) const __imp_getsockopt = ladder::winsock::our_getsockopt;
+extern decltype(&ladder::winsock::our_accept) const __imp_accept = ladder::winsock::our_accept;
+extern decltype(&ladder::winsock::our_setsockopt) const __imp_setsockopt = ladder::winsock::our_setsockopt;
+extern decltype(&ladder::winsock::our_dequeue) const __imp_GetQueuedCompletionStatus =
+    ladder::winsock::our_dequeue;
+extern decltype(&ladder::winsock::our_overlapped_result) const __imp_WSAGetOverlappedResult =
+    ladder::winsock::our_overlapped_result;
 extern decltype(&ladder::winsock::our_ioctl) const __imp_WSAIoctl = ladder::winsock::our_ioctl;
 }
 // NOLINTEND(bugprone-reserved-identifier)

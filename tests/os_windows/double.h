@@ -5,6 +5,7 @@
 #include <winsock2.h>
 #include <ws2tcpip.h>
 //
+#include <mstcpip.h>
 #include <mswsock.h>
 #include <windows.h>
 
@@ -25,6 +26,12 @@ struct Double {
   /// Answers SIO_TCP_INFO. False: as the system does.
   std::function<bool(void* info, DWORD size)> tcp_info{};
   std::function<void(DWORD code)> sees_ioctl{};
+  // Before the system's own is called. 0: then it is; else the error that it fails with.
+  std::function<DWORD(const tcp_keepalive&)> keep_alive{};  ///< SIO_KEEPALIVE_VALS
+  std::function<DWORD(int level, int option, DWORD value)> setsockopt{};
+  std::function<DWORD()> accept{};
+  std::function<DWORD()> dequeue{};                  ///< GetQueuedCompletionStatus, no packet taken
+  std::function<DWORD(SOCKET)> overlapped_result{};  ///< WSAGetOverlappedResult
   /// A provider is layered over the system's: its sockets are no handles of the system's.
   bool layered = false;
 };

@@ -430,6 +430,24 @@ TEST_CASE("ledger: idle_timeout runs from the last byte, either way, and not whi
   CHECK(ledger.reason() == CloseReason::idle_timeout);
 }
 
+TEST_CASE("ledger: a peer that goes on taking what the system holds for it is not idle") {
+  Options options = small();
+  options.idle_timeout = 50ms;
+  Ledger ledger(options, start);
+  ledger.send(bytes("abc"));
+  flush(ledger, start);  // the system has taken all three; the peer takes them one by one
+  CHECK(ledger.deadline() == start + 50ms);
+  ledger.acknowledged(1, start + 40ms);
+  ledger.expired(1, start + 50ms);
+  CHECK(ledger.next() == Step::serve);
+  CHECK(ledger.deadline() == start + 90ms);
+  ledger.acknowledged(1, start + 85ms);  // no more than at the last look
+  CHECK(ledger.deadline() == start + 90ms);
+  ledger.expired(1, start + 90ms);
+  CHECK(ledger.next() == Step::close);
+  CHECK(ledger.reason() == CloseReason::idle_timeout);
+}
+
 TEST_CASE("ledger: write_timeout runs from the first refusal, and each byte taken ends it") {
   const Options options = small();
   Ledger ledger(options, start);

@@ -546,6 +546,7 @@ TEST_CASE("mailbox: a bell that could not be rung is rung for the next wish") {
   seat.post({Wish::Kind::close});
   CHECK(seat.rung == 1);
   REQUIRE(seat.take());
+  REQUIRE(seat.mail.wishes.size() == 1);  // who was told that it threw may post again
   CHECK(seat.mail.wishes.back().kind == Wish::Kind::close);
 }
 

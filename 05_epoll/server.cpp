@@ -14,10 +14,9 @@
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 
-#include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
@@ -36,7 +35,6 @@
 #include "common/connection.h"
 #include "common/core.h"
 #include "common/os.h"
-#include "common/slots.h"
 
 namespace ladder {
 namespace {

@@ -4,14 +4,14 @@
 #   tests/debian13.sh              all of it, in this order; or one or more by name:
 #   tests/debian13.sh prepare      makes the chroot if there is none: needs root, debootstrap and Debian's archive
 #   tests/debian13.sh gcc          g++ 14: builds, and the tests of this system
-#   tests/debian13.sh clang        clang 19, with g++ 14's library: builds
+#   tests/debian13.sh clang        clang 19, with g++ 14's library and with its own: builds, and the unit tests of both
 #   tests/debian13.sh windows      Windows programs under Wine 10: their own tests, and the suite from there
 #   tests/debian13.sh tour         ./tour as an ordinary user with the usual soft limit of 1024 descriptors
 #   tests/debian13.sh run WORD…    a command there, in the copy of this tree
 set -u
 cd "$(dirname "$0")/.." || exit 1
 chroot=$PWD/build/debian13
-packages='g++ cmake ninja-build make git doctest-dev clang-19 g++-mingw-w64-x86-64-posix wine wine64
+packages='g++ cmake ninja-build make git doctest-dev clang-19 libc++-19-dev libc++abi-19-dev g++-mingw-w64-x86-64-posix wine wine64
   socat netcat-openbsd curl wrk python3 perl procps iproute2 strace gawk'
 
 fail() {
@@ -84,7 +84,8 @@ gcc() {
 # shellcheck disable=SC2016
 clang() {
   copy ladder || return 1
-  tree 'clang++-19 --version | head -n 1; CXX=clang++-19; export CXX; build linux && build/linux/bin/unit'
+  tree 'clang++-19 --version | head -n 1
+    build libcxx && build/libcxx/bin/unit && CXX=clang++-19 && export CXX && build linux && build/linux/bin/unit'
 }
 
 # shellcheck disable=SC2016
@@ -107,7 +108,13 @@ tour() {
 
 case ${1-} in
 -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit 0 ;;
-run) shift && [ $# -gt 0 ] && tree "$*" && exit ;;
+run)
+  shift
+  [ $# -gt 0 ] || fail 'run takes the words of a command'
+  [ -e "$chroot/ladder" ] || copy ladder || exit 1
+  tree "$*"
+  exit
+  ;;
 '') set -- prepare gcc clang windows tour ;;
 esac
 for part; do

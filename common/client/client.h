@@ -7,7 +7,9 @@
 #include <cstdio>
 #include <limits>
 #include <map>
+#include <span>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "common/client/net.h"

@@ -1,8 +1,13 @@
 // Which of the server's addresses a connection goes to, and which of ours it comes from: net.h says why.
 
 #include <algorithm>
+#include <cstddef>
 #include <iterator>
 #include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 #include "common/client/net.h"
 

@@ -7,8 +7,10 @@
 // minute of TIME_WAIT for each of our ports; the dialer has several source addresses, so that run after run
 // finds free ones.
 
+#include <array>
 #include <cstddef>
 #include <cstdio>
+#include <string>
 
 #include "common/client/client.h"
 #include "common/client/net.h"

@@ -6,6 +6,7 @@
 // One thread: the client shares its machine with the server. No allocation and one clock reading a message.
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>

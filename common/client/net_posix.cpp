@@ -28,6 +28,7 @@
 #include <system_error>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "common/client/net.h"
 

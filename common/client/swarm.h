@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "common/client/client.h"

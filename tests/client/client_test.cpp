@@ -4,7 +4,6 @@
 //   client_test                                  build/linux/bin/client, against the 05_epoll beside this program
 //   client_test --client 'cmake/wine.sh build/windows-cross/bin/client.exe' -tce='*(Linux)'
 #define DOCTEST_CONFIG_IMPLEMENT
-#include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -20,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,15 +29,18 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
-#include <cstdint>
+#include <cstdio>
 #include <ctime>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
-#include <optional>
+#include <ostream>
 #include <sstream>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>

@@ -5,8 +5,15 @@
 #include <chrono>
 #include <cstdio>
 #include <iomanip>
+#include <ios>
 #include <map>
+#include <ostream>
+#include <span>
 #include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace conformance {
 namespace {

@@ -1,7 +1,6 @@
 // The contract, point 13, by a heap that refuses. It is refused to the server's threads, not to the case's own.
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <limits>
 #include <new>

@@ -1,7 +1,6 @@
 // The contract, points 6 to 9: how a stream ends, pauses and is held within bounds.
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>

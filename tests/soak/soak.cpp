@@ -18,6 +18,7 @@
 #include <optional>
 #include <ratio>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>

@@ -113,8 +113,11 @@ class Gate : public Watched<bool> {
   void open() {
     change([](bool& value) { value = true; });
   }
+  /// Red if nobody opens it in time: else a case that the held callback holds up would go on, and be green.
   bool pass() {
-    return wait([](bool value) { return value; });
+    const bool opened = wait([](bool value) { return value; });
+    CHECK(opened);
+    return opened;
   }
 };
 

@@ -23,7 +23,6 @@
 #include <utility>
 #include <vector>
 
-#include "common/server.h"
 #include "common/slots.h"
 namespace ladder {
 

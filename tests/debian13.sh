@@ -101,9 +101,9 @@ windows() {
 }
 
 tour() {
-  copy home/ladder/ladder || return 1
-  there chown -R ladder: /home/ladder/ladder
-  there su ladder -c 'ulimit -Sn 1024 && cd ~/ladder && ./tour'
+  copy srv/ladder || return 1
+  there chown -R ladder: /srv/ladder
+  there su ladder -c 'ulimit -Sn 1024 && cd /srv/ladder && ./tour'
 }
 
 case ${1-} in

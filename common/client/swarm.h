@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <string>
 #include <system_error>
 #include <vector>
 

@@ -8,6 +8,8 @@
 #include <deque>
 #include <random>
 
+#include "common/client/net.h"
+
 using ladder::client::Departures;
 using ladder::client::Time;
 

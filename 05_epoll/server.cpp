@@ -62,19 +62,20 @@ constexpr std::uint64_t timer_tag = 2;
 unsigned workers(const Options& options) {
   return options.threads > 0 ? options.threads : os::cores();
 }
-unsigned instances(const Options& options) {
+unsigned instances_for(const Options& options) {
   return options.queue == Queue::shared ? 1 : workers(options);
 }
 
 class Model final : public Core {
  public:
-  Model(Options, Callbacks);
+  Model(Options, Callbacks, unsigned instances);
   ~Model() override { wait_for_stops(); }
   void run() override;
 
  private:
-  struct Instance {        // one for all workers, or one for each
-    std::uint32_t number;  // Seat::home of its connections
+  struct Instance {  // one for all workers, or one for each
+    explicit Instance(std::uint32_t its_number) : number(its_number) {}
+    const std::uint32_t number;  // Seat::home of its connections
     os::Descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
     Bells bells{};
     os::Descriptor timer{::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)};
@@ -106,9 +107,10 @@ class Model final : public Core {
   std::vector<std::unique_ptr<Instance>> instances_;
 };
 
-Model::Model(Options o, Callbacks callbacks)
-    : Core(o, std::move(callbacks), os::Mode::non_blocking, instances(o)), shared_(o.queue == Queue::shared) {
-  for (std::uint32_t i = 0; i < instances(o); ++i) {
+Model::Model(Options o, Callbacks callbacks, unsigned instances)
+    : Core(std::move(o), std::move(callbacks), os::Mode::non_blocking, instances),
+      shared_(options().queue == Queue::shared) {
+  for (std::uint32_t i = 0; i < instances; ++i) {
     Instance& instance = *instances_.emplace_back(std::make_unique<Instance>(i));
     if (!instance.epoll || !instance.timer)
       throw std::system_error(errno, std::system_category(), "epoll_create1 or timerfd_create");
@@ -345,7 +347,8 @@ void Model::set_timer(Instance& instance) {
 }  // namespace
 
 std::unique_ptr<Server> make_server(Options options, Callbacks callbacks) {
-  return std::make_unique<Model>(std::move(options), std::move(callbacks));
+  const unsigned instances = instances_for(options);
+  return std::make_unique<Model>(std::move(options), std::move(callbacks), instances);
 }
 
 Profile profile(const Options& options) {

@@ -12,7 +12,7 @@
 #define FAULT 0
 #endif
 
-#define mails_a_turn 2  // core.h has 4
+#define rounds_in_a_row 2  // core.h has 4
 
 // Mail::events
 #define readable 1
@@ -45,7 +45,7 @@ chan ids = [6] of { byte };
 // The seat, and what the system knows of its socket.
 bool seat_free = true;
 byte phase;
-byte armed;  // the id that input is told to, once (EPOLLONESHOT); 0: to nobody
+byte armed;  // the id that input is told to, once, as by EPOLLONESHOT; 0: to nobody
 bool input;
 bool arming_failed;  // it may, once
 byte backlog = 2;    // clients who wait to be accepted
@@ -116,10 +116,10 @@ inline post(id, wish) {  // id 0: to whoever lives here
       assert(phase != open || (mail_wishes & ends))  // with reason
     :: else ->
       assert((!id || id == generation) && wish != late);
+      if :: !taken && !rung -> ring(generation); rung = true :: else fi;
       mail_wishes = mail_wishes | wish;  // append
       takes_no_more = (takes_no_more || (wish & ends));  // backlog_ = waiting
-      promised = promised | wish;
-      if :: !taken && !rung -> ring(generation); rung = true :: else fi
+      promised = promised | wish
     fi
   }
 }
@@ -137,7 +137,7 @@ inline bells_take() { bell = false; do :: ids ? id -> heard ! id, alarm :: empty
 inline core_release() {  // Core::release
   rounds++;
   if
-  :: rounds < mails_a_turn -> release()
+  :: rounds < rounds_in_a_row -> release()
   :: else -> hand_over()
   fi;
   if :: error -> error = false; phase = ended :: else fi  // failed()

@@ -37,8 +37,8 @@ struct Seat {
   os::Descriptor socket{};
   std::uint32_t armed = 0;                 // the model's: what the system has been asked to tell
   std::atomic<std::uint32_t> changes = 0;  // the model's: what a thread waits on
-  std::uint32_t home =
-      0;          // whose deadlines it is in, and at which bell it is rung for: a number of the model's
+  // Whose deadlines it is in, and at which bell it is rung for: a number of the model's.
+  std::uint32_t home = 0;
   Timer timer{};  // the next look at its deadlines
   ConnectionId id() const { return timer.id; }
   std::any context{};
@@ -209,8 +209,8 @@ class Core : public Server {
   bool running_ = false;
   int stops_ = 0;  // calls of stop() that have not returned
 
-  struct
-      Turn {  // what this thread is busy with. No default values: VS 2022 takes none in a constinit thread_local
+  // What this thread is busy with. No default values: VS 2022 takes none in a constinit thread_local.
+  struct Turn {
     const Seat* seat;
     int rounds;  // of what came meanwhile
   };

@@ -431,8 +431,8 @@ void prepare_process() {
 
 StopSignal wait_for_stop_signal(Time from) {
   const sigset_t ends = stop_signals();
-  sigset_t
-      for_others;  // SIGCONT's handler runs on one thread: not on this one, which it would wake for nothing. TIME-07
+  // SIGCONT's handler runs on one thread: not on this one, which it would wake for nothing. TIME-07
+  sigset_t for_others;
   ::sigemptyset(&for_others);
   ::sigaddset(&for_others, SIGCONT);
   ::pthread_sigmask(SIG_BLOCK, &for_others, nullptr);  // fails for bad arguments alone

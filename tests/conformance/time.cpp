@@ -176,7 +176,7 @@ TEST_CASE("TIME-04 stopped for 3 s and continued: sane") {
         constexpr milliseconds timeout(1000), pause(3000);
         std::optional<SlowReader> slow;
         if (scene.profile().platform == "windows")
-          scene.note("without the slow reader: Windows does not tell what a peer has acknowledged");
+          scene.note("without the slow reader: Wine does not tell what a peer has acknowledged");
         else
           slow.emplace(scene, timeout);
         Server& server = scene.start(idle_timeout(timeout));

@@ -14,7 +14,12 @@ namespace ladder {
 
 namespace {
 constexpr std::size_t spare_capacity = 64 * 1024;  // what a spare queue may hold on to
+
+/// How long nobody looks whether a peer acknowledges: so much later than its timeout it is reset at most.
+Milliseconds a_look(Milliseconds write_timeout) {
+  return Milliseconds(1) + (write_timeout - Milliseconds(1)) / 4;
 }
+}  // namespace
 
 constinit thread_local Ledger::Spare* Ledger::Spare::mine_ = nullptr;
 
@@ -82,6 +87,7 @@ void Ledger::blocked(std::uint64_t acknowledged, Time now) {
   queue_->blocked_since = now;
   // Taken when the timer starts, or its first end would always look like progress.
   queue_->acknowledged = acknowledged;
+  queue_->next_look = after(now, a_look(options_->write_timeout));
 }
 
 void Ledger::acknowledged(std::uint64_t bytes, Time when) {
@@ -111,7 +117,19 @@ void Ledger::failed(CloseReason reason, std::error_code error, Step step) {
 Time Ledger::write_deadline() const {
   if (!queue_ || queue_->blocked_since == Time::max() || options_->write_timeout.count() == 0)
     return Time::max();
-  return after(queue_->blocked_since, options_->write_timeout);
+  return queue_->next_look;
+}
+
+/// The system reports room for writing only when about a third of its buffer is free: what counts is what the peer has
+/// acknowledged. A single look, at the end, would not do: one byte just after the refusal would double the time. BP-08
+void Ledger::look_at_peer(std::uint64_t acknowledged, Time now) {
+  if (acknowledged > queue_->acknowledged) {
+    queue_->acknowledged = acknowledged;
+    queue_->blocked_since = now;
+  }
+  const Time end = after(queue_->blocked_since, options_->write_timeout);
+  if (now >= end) return failed(CloseReason::write_timeout, {}, Step::reset);
+  queue_->next_look = std::min(end, after(now, a_look(options_->write_timeout)));
 }
 
 void Ledger::expired(std::uint64_t acknowledged, Time now) {
@@ -119,11 +137,7 @@ void Ledger::expired(std::uint64_t acknowledged, Time now) {
   if (phase_ == Phase::lingering) {
     phase_ = Phase::ended;
   } else if (now >= write_deadline()) {
-    // The system reports room for writing only when about a third of its buffer is free: what counts is what
-    // the peer has acknowledged since the timer started. BP-08
-    if (acknowledged <= queue_->acknowledged) return failed(CloseReason::write_timeout, {}, Step::reset);
-    queue_->acknowledged = acknowledged;
-    queue_->blocked_since = now;
+    look_at_peer(acknowledged, now);
   } else {
     // An orderly FIN behind a truncated stream would lie to the peer.
     failed(CloseReason::idle_timeout, {}, unsent_bytes() > 0 ? Step::reset : Step::close);

@@ -105,13 +105,15 @@ class Ledger {
     std::vector<std::byte> front, back;  // front is with the system; back grows
     std::size_t front_sent = 0;
     std::vector<std::byte> kept;       // received, and not yet delivered for a pause
-    std::uint64_t acknowledged = 0;    // by the peer, when the write timer started
-    Time blocked_since = Time::max();  // the system would take no more; Time::max(): it takes
+    std::uint64_t acknowledged = 0;    // by the peer, at the last of these looks
+    Time blocked_since = Time::max();  // the system would take no more, nor the peer; Time::max(): it takes
+    Time next_look{};                  // whether the peer has acknowledged something
     bool empty() const { return front.size() == front_sent && back.empty() && kept.empty(); }
   };
   Queue& queue();
   void drop_if_empty();
   Time write_deadline() const;
+  void look_at_peer(std::uint64_t acknowledged, Time now);
 
   const Options* options_ = nullptr;
   std::unique_ptr<Queue> queue_;

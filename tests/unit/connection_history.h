@@ -44,6 +44,7 @@ struct Model {
   Time moved = start;
   Time own_deadline = Time::max(), close_by = Time::max();
   std::optional<Time> refused_since{};  // the system takes nothing
+  Time looked_at{};                     // at what the peer acknowledges, since then
   std::uint64_t acknowledged = 0, acknowledged_then = 0, acknowledged_seen = 0;
 
   bool open() const { return life == Life::open; }
@@ -84,7 +85,7 @@ struct Model {
   }
   void refused(Time now) {
     if (over() || refused_since) return;
-    refused_since = now;
+    refused_since = looked_at = now;
     acknowledged_then = acknowledged;
   }
   bool received(Bytes more, Time now) {
@@ -118,8 +119,9 @@ struct Model {
   }
   Time write_deadline() const {
     if (!refused_since || options.write_timeout == 0ms) return Time::max();
-    return *refused_since + options.write_timeout;
+    return std::min(*refused_since + options.write_timeout, looked_at + quarter());
   }
+  Milliseconds quarter() const { return 1ms + (options.write_timeout - 1ms) / 4; }
   Time deadline() const {
     if (over()) return Time::max();
     if (life == Life::fin_sent) return close_by;
@@ -137,11 +139,13 @@ struct Model {
       life = Life::over;
     } else if (now < write_deadline()) {
       end(CloseReason::idle_timeout, no_error, queued.empty() ? Step::close : Step::reset);
-    } else if (acknowledged == acknowledged_then) {
+    } else if (acknowledged > acknowledged_then) {
+      refused_since = looked_at = now;
+      acknowledged_then = acknowledged;
+    } else if (now >= *refused_since + options.write_timeout) {
       end(CloseReason::write_timeout, no_error, Step::reset);
     } else {
-      refused_since = now;
-      acknowledged_then = acknowledged;
+      looked_at = now;
     }
   }
   bool wants_receive() const {

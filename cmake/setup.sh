@@ -17,15 +17,17 @@ need_wine() {
 have_wine() {
   command -v x86_64-w64-mingw32-g++-posix >/dev/null 2>&1 && command -v wine >/dev/null 2>&1
 }
-# The newest clang that Debian 12, 13 and Ubuntu have alike, its own library, and its clang-tidy.
+# The newest clang that Debian 12, 13 and Ubuntu have alike, its own library, and its clang-format and clang-tidy: what
+# they find is the same everywhere.
 need_clang19() {
   need clang++-19 clang-19
+  need clang-format-19 clang-format-19
   need clang-tidy-19 clang-tidy-19
   need /usr/lib/llvm-19/include/c++/v1/string 'libc++-19-dev libc++abi-19-dev'
 }
 have_clang19() {
-  command -v clang++-19 >/dev/null 2>&1 && command -v clang-tidy-19 >/dev/null 2>&1 &&
-    [ -e /usr/lib/llvm-19/include/c++/v1/string ]
+  command -v clang++-19 >/dev/null 2>&1 && command -v clang-format-19 >/dev/null 2>&1 &&
+    command -v clang-tidy-19 >/dev/null 2>&1 && [ -e /usr/lib/llvm-19/include/c++/v1/string ]
 }
 wine_version() { WINEDEBUG=-all wine --version; }
 

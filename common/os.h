@@ -98,9 +98,7 @@ class Listener {
   void stop();
 
 #ifdef _WIN32
-  Milliseconds keep_alive() const {
-    return keep_alive_;
-  }  ///< of accepted sockets
+  Milliseconds keep_alive() const { return keep_alive_; }  ///< of accepted sockets
 
   /// For an operation that ends later (AcceptEx): `start` is called unless the listener was stopped. True: it
   /// has begun, and let_go() is due when it has ended. stop() cancels it.

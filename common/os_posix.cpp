@@ -348,13 +348,13 @@ void write_log_line(std::string_view line) noexcept {
 namespace {
 
 void ignore(int signal) {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = SIG_IGN;
   if (::sigaction(signal, &action, nullptr) != 0) fail("sigaction");
 }
 
 bool is_ignored(int signal) {
-  struct sigaction action {};
+  struct sigaction action{};
   return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
@@ -369,7 +369,7 @@ sigset_t stop_signals() {
 
 /// The signal interrupts what cannot go on as if nothing had happened, and does nothing else.
 void interrupt_at(int signal) {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = [](int) {};
   action.sa_flags = SA_RESTART;
   if (::sigaction(signal, &action, nullptr) != 0) fail("sigaction");

@@ -3,15 +3,15 @@
 #
 #   tests/debian13.sh              all of it, in this order; or one or more by name:
 #   tests/debian13.sh prepare      makes the chroot if there is none: needs root, debootstrap and Debian's archive
-#   tests/debian13.sh gcc          g++ 14: builds, and the tests of this system
 #   tests/debian13.sh clang        clang 19, with g++ 14's library and with its own: builds, and the unit tests of both
 #   tests/debian13.sh windows      Windows programs under Wine 10: their own tests, and the suite from there
 #   tests/debian13.sh tour         ./tour as an ordinary user with the usual soft limit of 1024 descriptors
+#   tests/debian13.sh check        g++ 14 and the rest: ./check, the quick one, as that user
 #   tests/debian13.sh run WORD…    a command there, in the copy of this tree
 set -u
 cd "$(dirname "$0")/.." || exit 1
 chroot=$PWD/build/debian13
-packages='g++ cmake ninja-build make git doctest-dev clang-19 libc++-19-dev libc++abi-19-dev g++-mingw-w64-x86-64-posix wine wine64
+packages='g++ cmake ninja-build make git doctest-dev clang-19 clang-format-19 clang-tidy-19 libc++-19-dev libc++abi-19-dev g++-mingw-w64-x86-64-posix wine wine64
   socat netcat-openbsd curl wrk python3 perl procps iproute2 strace gawk'
 
 fail() {
@@ -76,12 +76,6 @@ tree() {
 }
 
 # shellcheck disable=SC2016  # the words are for the shell there
-gcc() {
-  copy ladder || return 1
-  tree 'c++ --version | head -n 1; build linux && ctest --preset linux --parallel "$(nproc)" -LE "long|foreign"'
-}
-
-# shellcheck disable=SC2016
 clang() {
   copy ladder || return 1
   tree 'clang++-19 --version | head -n 1
@@ -106,6 +100,12 @@ tour() {
   there su ladder -c 'ulimit -Sn 1024 && cd /srv/ladder && ./tour'
 }
 
+check() {
+  copy srv/ladder || return 1
+  there chown -R ladder: /srv/ladder
+  there su ladder -c 'ulimit -Sn 1024 && cd /srv/ladder && ./check'
+}
+
 case ${1-} in
 -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit 0 ;;
 run)
@@ -115,11 +115,11 @@ run)
   tree "$*"
   exit
   ;;
-'') set -- prepare gcc clang windows tour ;;
+'') set -- prepare clang windows tour check ;;
 esac
 for part; do
   case $part in
-  prepare | gcc | clang | windows | tour) "$part" || exit 1 ;;
+  prepare | clang | windows | tour | check) "$part" || exit 1 ;;
   *) fail "unknown argument '$part' (--help tells)" ;;
   esac
 done

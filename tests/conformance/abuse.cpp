@@ -131,9 +131,7 @@ TEST_CASE("ABUSE-05 100 seeds of garbage") {
             for (std::uint64_t seed = 1; seed <= 100; ++seed) {
               std::string garbage = noise(settings().seed * 1000 + seed, 1 + seed * seed % 5000);
               if (seed % 4 == 0) garbage.insert(0, "GET / HTTP/1.1\r\nHost: x\r\n");
-              if (seed % 4 == 1)
-                std::ranges::replace_if(
-                    garbage, [](char c) { return c > 0; }, '\n');
+              if (seed % 4 == 1) std::ranges::replace_if(garbage, [](char c) { return c > 0; }, '\n');
               Peer peer = scene.connect(server);
               peer.offer(garbage);
               peer.finish();

@@ -113,7 +113,7 @@ Argument option(CommandLine& line, std::string_view name, std::string_view value
 
 /// Begins a subject.
 Argument subject(CommandLine& line, std::string_view name, std::string_view value, std::string_view help,
-                 std::string SubjectOptions::*where) {
+                 std::string SubjectOptions::* where) {
   return {name, value, help, [&line, name, where](std::string_view text) {
             line.subjects.push_back(line.common);
             line.subject().*where = text;

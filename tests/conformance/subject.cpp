@@ -227,9 +227,7 @@ bool comes_to_an_end(Process& process, Duration look_every, const std::function<
 void Server::expect_holdings_returned() {
   if (!baseline_) return;
   const auto left = [this] { return holdings().descriptors + holdings().threads; };
-  if (comes_to_an_end(
-          *process_, milliseconds(2), [this] { return returned_to_baseline(); }, left))
-    return;
+  if (comes_to_an_end(*process_, milliseconds(2), [this] { return returned_to_baseline(); }, left)) return;
   const Holdings now = holdings();
   throw Failed("what the server held before the case: " + std::to_string(baseline_->descriptors) +
                    " descriptors, " + std::to_string(baseline_->threads) + " threads",

@@ -151,7 +151,9 @@ TEST_CASE("deadlines: of many threads each comes out once") {
       out[worker].insert(out[worker].end(), due.begin(), due.end());
     }
   };
-  { const std::jthread one(work, 0), two(work, 1), three(work, 2); }
+  {
+    const std::jthread one(work, 0), two(work, 1), three(work, 2);
+  }
   Ids all = expired(deadlines, start + 1h);
   for (const Ids& some : out)
     all.insert(all.end(), some.begin(), some.end());

@@ -125,7 +125,9 @@ TEST_CASE("slots: records are found while others are made") {
   };
   {
     const std::jthread seeker(look);
-    { const std::jthread one(acquire), other(acquire); }
+    {
+      const std::jthread one(acquire), other(acquire);
+    }
     done = true;
   }
   CHECK(whole);

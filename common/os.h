@@ -5,7 +5,9 @@
 // std::system_error. No call raises SIGPIPE.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -75,6 +77,12 @@ struct Accepted {
 bool is_numeric_address(const std::string& host);  ///< "127.0.0.1", "::1"
 Endpoint local_endpoint(Handle socket);
 
+/// How long a silent peer is left alone, as every system takes it: in whole seconds, from 1 to 32 767 (tcp(7)).
+inline int probe_seconds(Milliseconds silence) {
+  return static_cast<int>(
+      std::clamp<std::int64_t>(std::chrono::ceil<std::chrono::seconds>(silence).count(), 1, 32'767));
+}
+
 /// A socket that listens. stop() may come from any thread, the rest from the model's.
 class Listener {
  public:
@@ -88,8 +96,8 @@ class Listener {
 
   /// One connection from the backlog. Sleeps for it if the listener is blocking, until stop(). A connection that
   /// died in the backlog is passed over, but not for ever: after many in a row its error is returned, and then each
-  /// time (Windows: after as many again), until one is accepted or nobody waits. A firewall's EPERM or a network that is down looks like a dead
-  /// connection, and stays (FAULT-12). The socket is made with the listener's mode, without Nagle's delay, and not
+  /// time (Windows: after as many again), until one is accepted or nobody waits. A firewall's EPERM or a network that is
+  /// down looks like a dead connection, and stays (FAULT-12). The socket is made with the listener's mode, without Nagle's delay, and not
   /// inherited by children. Any thread may call it.
   Accepted accept();
 
@@ -107,8 +115,8 @@ class Listener {
 #endif
 
  private:
-  static constexpr int dead_in_a_row =
-      256;  // that accept() passes over: a storm of resets brings some (CONC-05)
+  /// So many accept() passes over: a storm of resets brings some (CONC-05).
+  static constexpr int dead_in_a_row = 256;
 
   Descriptor socket_;
   const Mode mode_;

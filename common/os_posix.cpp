@@ -124,13 +124,6 @@ bool is_numeric_address(const std::string& host) {
 
 namespace {
 
-/// tcp(7): whole seconds, from 1 to 32 767.
-int probe_seconds(Milliseconds time) {
-  constexpr std::int64_t most = 32'767;
-  return static_cast<int>(
-      std::clamp<std::int64_t>(std::chrono::ceil<std::chrono::seconds>(time).count(), 1, most));
-}
-
 Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode mode, Milliseconds silence) {
   std::optional<Address> address = numeric_address(host, port);
   const std::string where =

@@ -352,13 +352,6 @@ void Listener::stop() {
 
 namespace {
 
-/// Whole seconds, as on every system: what is slow to answer there is slow to answer here.
-ULONG probe_time(Milliseconds time) {
-  constexpr std::int64_t most = 32'767;
-  const auto seconds = std::chrono::ceil<std::chrono::seconds>(time).count();
-  return static_cast<ULONG>(std::clamp<std::int64_t>(seconds, 1, most) * 1000);
-}
-
 /// Where a provider refuses these times the system's own remain: two hours, then ten probes.
 bool probe(Handle socket, Milliseconds silence) {
   if (silence.count() <= 0) return true;
@@ -369,8 +362,8 @@ bool probe(Handle socket, Milliseconds silence) {
   constexpr int tcp_keepcnt = 16;  // TCP_KEEPCNT, which MinGW-w64's headers lack
   // Windows before 10 1703 does not know it, and sends ten.
   ::setsockopt(socket, IPPROTO_TCP, tcp_keepcnt, reinterpret_cast<const char*>(&probes), sizeof probes);
-  tcp_keepalive times{
-      .onoff = 1, .keepalivetime = probe_time(silence), .keepaliveinterval = probe_time(silence / 4)};
+  const auto pause = [](Milliseconds time) { return static_cast<ULONG>(probe_seconds(time)) * 1000; };
+  tcp_keepalive times{.onoff = 1, .keepalivetime = pause(silence), .keepaliveinterval = pause(silence / 4)};
   ::WSAIoctl(socket, SIO_KEEPALIVE_VALS, &times, sizeof times, nullptr, 0, &size, nullptr, nullptr);
   return true;
 }

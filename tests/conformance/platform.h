@@ -93,6 +93,7 @@ class Process {
   /// None of its threads runs, or would if a processor were free. Windows does not tell, and says yes.
   bool asleep() const;
   bool under_wine() const;
+  int wine_version() const;  ///< the first number of it; 0: not under Wine
   Duration cpu()
       const;  ///< processor time of all its threads, dead ones included; under Wine the wineserver's too
   std::map<std::uint64_t, Duration> cpu_by_thread() const;  ///< of those that live, by their numbers

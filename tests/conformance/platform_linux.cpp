@@ -336,6 +336,10 @@ bool Process::under_wine() const {
   return self_->wineserver;
 }
 
+int Process::wine_version() const {
+  return self_->wineserver ? conformance::wine_version() : 0;
+}
+
 Duration Process::cpu() const {
   clockid_t clock{};
   timespec time{};

@@ -226,8 +226,13 @@ Started start(const std::vector<std::string>& words, HANDLE out, HANDLE log, HAN
   return started;
 }
 
+int wine_version() {
+  const FARPROC asked = GetProcAddress(GetModuleHandleA("ntdll.dll"), "wine_get_version");
+  return asked ? std::stoi(reinterpret_cast<const char* (*)()>(reinterpret_cast<void*>(asked))()) : 0;
+}
+
 bool under_wine() {
-  return GetProcAddress(GetModuleHandleA("ntdll.dll"), "wine_get_version") != nullptr;
+  return wine_version() > 0;
 }
 
 std::string beside_us(const char* name) {
@@ -391,6 +396,10 @@ int Process::id() const {
 
 bool Process::under_wine() const {
   return conformance::under_wine();
+}
+
+int Process::wine_version() const {
+  return conformance::wine_version();
 }
 
 Duration Process::cpu() const {

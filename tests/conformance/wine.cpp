@@ -156,6 +156,18 @@ Process& wineserver(const std::vector<std::string>& command) {
   return the_only.server();
 }
 
+int wine_version() {
+  static const int version = [] {
+    Process asked({.words = {"sh", "-c", "wine --version >&2"}, .announces = false});
+    asked.wait(std::chrono::seconds(30));
+    const std::string answer = asked.log(), before = "wine-";
+    const std::size_t at = answer.find(before);
+    if (at == answer.npos) throw std::runtime_error("wine --version says: " + answer);
+    return std::stoi(answer.substr(at + before.size()));
+  }();
+  return version;
+}
+
 std::size_t internet_sockets(int process) {
   std::set<std::uint64_t> held = sockets_of(process);
   for (const LocalSocket& local : local_sockets())

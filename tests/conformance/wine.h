@@ -17,6 +17,8 @@ bool needs_wine(const std::vector<std::string>& command);  ///< one of its words
 /// does not start.
 Process& wineserver(const std::vector<std::string>& command);
 
+int wine_version();  ///< 10 of "wine-10.0 (Debian ...)". Throws std::runtime_error where Wine does not tell
+
 std::size_t internet_sockets(int process);  ///< all of a process's sockets but those within this machine
 /// What all programs under Wine that are at rest hold in the wineserver.
 std::size_t& all_shares();

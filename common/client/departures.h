@@ -18,7 +18,9 @@ class Departures {
   Time oldest() const { return entries_[first_].at; }
   /// The oldest is back.
   void arrive() {
-    if (--entries_[first_].count > 0 || 2 * ++first_ < entries_.size()) return;
+    if (--entries_[first_].count > 0) return;
+    ++first_;
+    if (2 * first_ < entries_.size()) return;
     // Half of them are past: so each entry is moved once or less, and a vector that is large enough never grows.
     entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(first_));
     first_ = 0;

@@ -149,6 +149,7 @@ class Program {
     try {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+      if (nothing < 0) fail("/dev/null");
       dup2(streams.in < 0 ? nothing : streams.in, 0);
       dup2(streams.out < 0 ? nothing : streams.out, 1);
       dup2(streams.error < 0 ? nothing : streams.error, 2);

@@ -124,6 +124,7 @@ void end(int socket) {
 
 /// False: it will accept no more.
 bool accept_client(int listener) {
+  if (listener < 0) return false;
   sockaddr_in peer{};
   socklen_t size = sizeof peer;
   const int socket = accept(listener, nullptr, nullptr);
@@ -166,7 +167,8 @@ void run(int listener) {
       if (each.revents && clients.contains(each.fd) && !flush(each.fd, clients[each.fd])) end(each.fd);
     if (!polled[0].revents) continue;
     if (!accept_client(listener)) listener = -1;
-    if (broken("turns_away_who_waits") && comes_soon(listener)) close(accept(listener, nullptr, nullptr));
+    if (listener >= 0 && broken("turns_away_who_waits") && comes_soon(listener))
+      close(accept(listener, nullptr, nullptr));
     while (broken("accepts_all_first") && comes_soon(listener))
       accept_client(listener);
   }
@@ -180,7 +182,7 @@ int listen_on(std::uint16_t port) {
   const int listener = socket(AF_INET, SOCK_STREAM, 0);
   const int on = 1;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+  if (listener < 0 || bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
       listen(listener, SOMAXCONN) != 0) {
     std::cerr << "cannot listen on port " << port << '\n';
     std::exit(1);

@@ -181,6 +181,7 @@ TEST_CASE("CLOSE-08 half-close and a slow reader: all is delivered") {
          .source = "RFC 9293, 3.6 and 3.8.6; contract, points 6 and 8",
          .catches = "a close that drops what the kernel did not take at once"},
         [](Scene& scene) {
+          need_sends_that_a_close_respects(scene, scene.server());
           const std::string content = noise(settings().seed, 8 * MiB);
           Peer peer = scene.connect(small_window);
           const std::size_t sent = scene.server().has_process() && shows_queues()

@@ -417,6 +417,14 @@ void need_threads_that_take_no_descriptor(const Scene& scene) {
     throw NotApplicable("under Wine a thread takes descriptors too: not they run out first, but threads");
 }
 
+/// Wine 10 takes a send whole and goes on with it by itself, until the socket is closed. Only an overlapped send, as 04's
+/// are, can be waited for or cancelled. docs/iocp_on_linux.md
+void need_sends_that_a_close_respects(const Scene& scene, Server& server) {
+  if (server.has_process() && server.process().wine_version() > 8 && scene.profile().model != "iocp")
+    throw NotApplicable(
+        "Wine 10 takes a send whole, and a close drops, or a reset keeps, what it has not done of it");
+}
+
 std::vector<Peer> exhaust_descriptors(Scene& scene, Server& server, std::size_t clients) {
   server.process().deny_descriptors();
   std::vector<Peer> peers;

@@ -92,6 +92,7 @@ TableEntry server_end(const Server&, const Peer&);
 /// Under Wine a thread takes descriptors, the wineserver's: where each client has one, threads run out first, and those
 /// who come then are closed. Throws NotApplicable there.
 void need_threads_that_take_no_descriptor(const Scene&);
+void need_sends_that_a_close_respects(const Scene&, Server&);
 
 /// From now on the server gets no new descriptor, and clients wait that need one: worth a line in its log.
 std::vector<Peer> exhaust_descriptors(Scene&, Server&, std::size_t clients = 8);

@@ -288,7 +288,7 @@ Duration work_for(Server& server, std::span<Peer> members, std::string_view line
 
 /// Not by the clock: of a machine that has other work, too, it tells nothing.
 std::string expect_work_by_bytes(Scene& scene, std::span<Peer> members) {
-  constexpr std::size_t size = 256 * KiB;
+  constexpr std::size_t size = 64 * KiB;
   const Duration few = work_for(scene.server(), members, std::string(1023, '.') + '\n', size);
   const Duration many = work_for(scene.server(), members, "\n", size);
   const std::string said =

@@ -169,7 +169,9 @@ void Model::work() {
     const int count = ::select(static_cast<int>(highest_ + 1), &readers_, &writers_, nullptr,
                                wait ? &timeout : nullptr);  // sleeps here
     const bool failed = count < 0 && errno != EINTR;
-    if (failed) wait_failed({errno, std::system_category()});
+    // On Windows a stop closes the listener, also one that has just been asked for here: no failure, and the last time.
+    const bool closed = stopping() && FD_ISSET(listener().handle(), &readers_);
+    if (failed && !closed) wait_failed({errno, std::system_category()});
     if (count > 0 || failed) {  // then the sets are as they were asked for: any of them may be ready
       collect_ready();
       if (FD_ISSET(listener().handle(), &readers_)) accept_client();

@@ -3,7 +3,9 @@
 # The program takes the place of this script, so a signal for one reaches the other; Wine makes SIGINT a Ctrl-C.
 WINEPREFIX=${WINEPREFIX:-$(cd "$(dirname "$0")/.." && pwd)/build/wine}
 WINEDEBUG=${WINEDEBUG:--all}
-export WINEPREFIX WINEDEBUG
+# Without Wine's debugger: some programs that crash end with exit 0 under it, as if all were well.
+WINEDLLOVERRIDES=${WINEDLLOVERRIDES:-winedbg.exe=d}
+export WINEPREFIX WINEDEBUG WINEDLLOVERRIDES
 # Wine's server holds the sockets of all programs, and keeps the soft limit that it is started with: 1024, usually.
 # shellcheck disable=SC3045  # dash, bash, ksh and busybox have both
 ulimit -Sn "$(ulimit -Hn)" 2>/dev/null || :

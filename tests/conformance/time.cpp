@@ -25,8 +25,8 @@ namespace {
 
 constexpr std::string_view idle_contract = "contract, \"idle\": no byte has moved either way";
 
-StartOptions idle_timeout(milliseconds timeout) {
-  return {.options = {"--idle-timeout", std::to_string(timeout.count())}};
+StartOptions idle_timeout(milliseconds timeout, std::string_view service = "echo") {
+  return {.service = service, .options = {"--idle-timeout", std::to_string(timeout.count())}};
 }
 
 std::string text(Duration time) {
@@ -95,15 +95,20 @@ TEST_CASE("TIME-02 activity counts anew") {
          .needs = Needs::ours},
         [](Scene& scene) {
           constexpr milliseconds timeout(1000), pause(200);
-          Server& server = scene.start(idle_timeout(timeout));
-          Peer peer = scene.connect(server);
-          for (int word = 0; word < 7; ++word) {
-            expect_echo(peer, "!");
-            expect(!peer.readable(pause), "silence for " + text(pause), "something came");
+          for (const std::string_view service : {"echo", "discard"}) {  // bytes both ways, and one way
+            Server& server = scene.start(idle_timeout(timeout, service));
+            Peer peer = scene.connect(server);
+            const auto say = [&](std::string_view words) {
+              service == "echo" ? expect_echo(peer, words) : peer.send(words);
+            };
+            for (int word = 0; word < 7; ++word) {
+              say("!");
+              expect(!peer.readable(pause), "silence for " + text(pause), "something came");
+            }
+            const Time since = Clock::now();
+            say("and no more");
+            expect_idle_closes({idle_since(since, peer, timeout)});
           }
-          const Time since = Clock::now();
-          expect_echo(peer, "and no more");
-          expect_idle_closes({idle_since(since, peer, timeout)});
         });
 }
 

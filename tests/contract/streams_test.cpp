@@ -317,8 +317,6 @@ TEST_CASE("contract 7: a paused connection still sends, and still closes") {
   CHECK(server.ends(CloseReason::local));
 }
 
-// ---- 8: the peer's FIN
-
 TEST_CASE("contract 7: a reset during a pause is told after resume(), with its name") {
   Watched<std::vector<std::error_code>> ends;
   Running server({.on_receive = [](Connection& c, Bytes) { c.pause(); },
@@ -337,6 +335,8 @@ TEST_CASE("contract 7: a reset during a pause is told after resume(), with its n
   REQUIRE(ends.wait([](const auto& all) { return !all.empty(); }));
   CHECK(ends.get().front() == std::errc::connection_reset);
 }
+
+// ---- 8: the peer's FIN
 
 TEST_CASE("contract 8: the peer's FIN discards nothing that is queued") {
   const std::string reply = pattern(3 * megabyte);
@@ -399,6 +399,29 @@ TEST_CASE("contract 8: on_end comes once, behind the last byte") {
   server->resume(server.id_of(client));
   CHECK(client.hears_nothing());
   CHECK((heard.get() == text + "[end]"));
+}
+
+TEST_CASE(
+    "contract 8: a reset behind the peer's FIN is told with its name, when a send meets it at the latest") {
+  Counter ended;
+  Watched<std::vector<std::error_code>> ends;
+  Running server({.on_end = [&](Connection&) { ended.add(); },  // the answer comes later
+                  .on_close =
+                      [&](Connection&, CloseReason reason, std::error_code error) {
+                        CHECK(reason == CloseReason::reset);
+                        ends.change([&](auto& all) { all.push_back(error); });
+                      }});
+  Client client(server.where());
+  const ConnectionId id = server.id_of(client);
+  client.finish();
+  REQUIRE(ended.reaches(1));
+  client.reset();
+  const auto told = [](const auto& all) { return !all.empty(); };
+  if (profile(Options{}).model == "epoll")
+    REQUIRE(ends.wait(told));  // it tells of errors without being asked
+  CHECK(eventually([&] { return server->send(id, bytes_of("the answer")) == SendResult::gone; }));
+  REQUIRE(ends.wait(told));
+  CHECK(ends.get().front() == std::errc::connection_reset);
 }
 
 // ---- 9: marks
@@ -571,6 +594,7 @@ TEST_CASE("contract 9: after full on_drained comes when there is room again, in 
     REQUIRE(inside.reaches(1));
     if (by_id) fill([&](const std::string& text) { return server->send(id, bytes_of(text)); });
     gate.open();
+    REQUIRE(drained.reaches(1));  // one that never comes is waited for once
     CHECK((client.receive(part.size() + rest.size()) == part + rest));
     CHECK(drained.reaches(2));  // the second for `congested`
   }

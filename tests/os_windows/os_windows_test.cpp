@@ -418,18 +418,19 @@ TEST_CASE(
 
 TEST_CASE("os_windows: packets that queued up while all workers were busy are shared out one by one") {
   std::array<Gate, 2> gates;
-  Counter busy, slow;
+  Counter busy, ended, slow;
   Gate end;
   Running server({.on_receive =
                       [&](Connection& c, Bytes bytes) {
-                        if (text_of(bytes) == "slow") {
-                          slow.add();
-                          end.pass();
-                        } else {
-                          busy.add();
-                          gates[text_of(bytes) == "1"].pass();
-                        }
+                        busy.add();
+                        gates[text_of(bytes) == "1"].pass();
                         c.send(bytes);
+                      },
+                  .on_end = [&](Connection&) { ended.add(); },
+                  .on_close =
+                      [&](Connection&, CloseReason, std::error_code) {
+                        slow.add();
+                        end.pass();
                       }},
                  {.threads = 2});
   std::vector<Client> clients;
@@ -437,19 +438,23 @@ TEST_CASE("os_windows: packets that queued up while all workers were busy are sh
     clients.emplace_back(server.where());
   for (Client& client : clients)
     server.id_of(client);  // all are open
+  clients[2].finish();
+  clients[3].finish();
+  REQUIRE(ended.reaches(2));
   CHECK(clients[0].send("0"));
   CHECK(clients[1].send("1"));
   REQUIRE(busy.reaches(2));
-  CHECK(clients[2].send("slow"));
-  CHECK(clients[3].send("slow"));
-  CHECK(clients[3].hears_nothing());  // both packets lie there by now
+  server->close(server.id_of(clients[2]));  // on_close, at once: the peer's FIN is there
+  server->close(server.id_of(clients[3]));  // and both packets lie there by now
   gates[0].open();
   REQUIRE(slow.reaches(1));  // this worker could have taken both
   gates[1].open();
-  CHECK(slow.reaches(2));
+  CHECK(slow.wait([](int count) { return count == 2; }, patience / 2));  // before the first gives up
   end.open();
-  for (Client& client : clients)
-    CHECK(client.receive(1).size() == 1);
+  CHECK(clients[0].receive(1) == "0");
+  CHECK(clients[1].receive(1) == "1");
+  CHECK(clients[2].end() == End::fin);
+  CHECK(clients[3].end() == End::fin);
 }
 
 TEST_CASE("os_windows: a stop ends accepts that go on failing") {

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -168,10 +167,11 @@ void Model::work() {
     timeval timeout = os::to_timeval(wait.value_or(Milliseconds{0}));
     const int count = ::select(static_cast<int>(highest_ + 1), &readers_, &writers_, nullptr,
                                wait ? &timeout : nullptr);  // sleeps here
-    const bool failed = count < 0 && errno != EINTR;
+    const std::error_code error = count < 0 ? os::last_error() : std::error_code();
+    const bool failed = error && error != std::errc::interrupted;
     // On Windows a stop closes the listener, also one that has just been asked for here: no failure, and the last time.
     const bool closed = stopping() && FD_ISSET(listener().handle(), &readers_);
-    if (failed && !closed) wait_failed({errno, std::system_category()});
+    if (failed && !closed) wait_failed(error);
     if (count > 0 || failed) {  // then the sets are as they were asked for: any of them may be ready
       collect_ready();
       if (FD_ISSET(listener().handle(), &readers_)) accept_client();

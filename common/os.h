@@ -156,6 +156,8 @@ std::error_code pending_error(Handle socket);  ///< and takes it away (SO_ERROR)
 /// those that are under way alone, so never of none.
 std::optional<std::size_t> unacknowledged(Handle socket);
 bool unread(Handle socket);  ///< input lies there that nobody has read
+/// Of the last call that failed (errno; of Winsock as std::errc where that has a word for it).
+std::error_code last_error();
 
 #ifdef _WIN32
 /// For a model that starts operations of its own.
@@ -166,7 +168,6 @@ bool prepare_accepted(Handle socket, Mode mode, Milliseconds keep_alive);
 bool died_in_backlog(const std::error_code&);
 /// What an operation that is done came to.
 Result finish(Handle socket, _OVERLAPPED& operation);
-std::error_code last_error();  ///< of Winsock; as std::errc where it has a word for it
 Endpoint to_endpoint(const sockaddr* address);
 #endif
 

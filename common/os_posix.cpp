@@ -38,11 +38,11 @@
 
 namespace ladder::os {
 
-namespace {
-
 std::error_code last_error() {
   return {errno, std::system_category()};
 }
+
+namespace {
 
 [[noreturn]] void fail(const std::string& what) {
   throw std::system_error(last_error(), what);

@@ -3,7 +3,7 @@
 
 add_library(ladder_warnings INTERFACE)
 target_compile_definitions(ladder_warnings INTERFACE LADDER_VERSION="${PROJECT_VERSION}")
-target_include_directories(ladder_warnings INTERFACE ${CMAKE_SOURCE_DIR})
+target_include_directories(ladder_warnings INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/common)
 target_link_libraries(ladder_warnings INTERFACE Threads::Threads)
 if(MSVC)
   target_compile_options(ladder_warnings INTERFACE /W4 /permissive- /utf-8)
@@ -42,7 +42,7 @@ function(ladder_model chapter)
   endif()
   string(REGEX REPLACE "^[0-9]+_" "" model ${chapter})
 
-  add_library(ladder_${model} STATIC ${CMAKE_SOURCE_DIR}/${chapter}/server.cpp)
+  add_library(ladder_${model} STATIC ${CMAKE_SOURCE_DIR}/${chapter}/backend.cpp)
   target_link_libraries(ladder_${model} PUBLIC ladder_common)
   add_library(ladder::${model} ALIAS ladder_${model})
 

@@ -12,9 +12,9 @@
 #include <string_view>
 #include <vector>
 
-#include "common/arguments.h"
 #include "common/client/client.h"
 #include "common/client/net.h"
+#include "common/program/arguments.h"
 
 namespace {
 

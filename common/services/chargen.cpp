@@ -8,8 +8,8 @@
 #include <cstddef>
 #include <string>
 
-#include "common/server.h"
 #include "common/services/services.h"
+#include <ladder/server.h>
 
 namespace ladder::services {
 

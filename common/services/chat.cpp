@@ -31,8 +31,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/server.h"
 #include "common/services/services.h"
+#include <ladder/server.h>
 
 namespace ladder::services {
 namespace {

@@ -6,9 +6,9 @@
 #include <chrono>
 #include <string>
 
-#include "common/server.h"
 #include "common/services/calendar.h"
 #include "common/services/services.h"
+#include <ladder/server.h>
 
 namespace ladder::services {
 

@@ -15,10 +15,10 @@
 #include <string_view>
 #include <utility>
 
-#include "common/server.h"
 #include "common/services/calendar.h"
 #include "common/services/http_parser.h"
 #include "common/services/services.h"
+#include <ladder/server.h>
 
 namespace ladder::services {
 namespace {

@@ -10,7 +10,7 @@
 #include <system_error>
 #include <utility>
 
-#include "common/os.h"
+#include "common/os/os.h"
 
 namespace ladder::services {
 namespace {

@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include "common/arguments.h"
-#include "common/server.h"
+#include "common/program/arguments.h"
+#include <ladder/server.h>
 
 namespace ladder {
 namespace {

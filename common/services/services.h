@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "common/server.h"
 #include "common/services/http_parser.h"
+#include <ladder/server.h>
 
 namespace ladder {
 

@@ -27,7 +27,7 @@
 #include <system_error>
 #include <vector>
 
-#include "common/arguments.h"
+#include "common/program/arguments.h"
 
 namespace {
 

@@ -18,7 +18,7 @@
 #include <system_error>
 #include <vector>
 
-#include "common/arguments.h"
+#include "common/program/arguments.h"
 #include "tests/conformance/platform.h"
 #include "tests/conformance/report.h"
 #include "tests/conformance/subject.h"

@@ -15,9 +15,9 @@
 #include <thread>
 #include <vector>
 
-#include "common/os.h"
-#include "common/server.h"
+#include "common/os/os.h"
 #include "tests/contract/harness.h"
+#include <ladder/server.h>
 
 using namespace ladder;
 using namespace ladder::contract;
@@ -379,7 +379,7 @@ TEST_CASE("contract 2: each callback is optional") {
 
 // ---- 3: ids
 
-TEST_CASE("contract 3: a stale id answers gone and does nothing to the slot's next tenant") {
+TEST_CASE("contract 3: a stale id answers gone and does nothing to the slot's next connection") {
   Running server(echo());
   std::vector<ConnectionId> stale;
   for (int i = 0; i < 20; ++i) {
@@ -602,7 +602,7 @@ TEST_CASE("contract 4: sends by Connection& and by id keep the order of their th
 }
 
 TEST_CASE("contract 4: sends to another connection keep the order of their thread") {
-  // The target's turn goes to and fro between its own events and these wishes.
+  // The target's strand goes to and fro between its own events and these commands.
   CrowdHandle handle = nullptr;
   Crowd crowd(2, {.on_receive = [&](Connection& c, Bytes bytes) {
                 if (text_of(bytes).front() == 'p') return;

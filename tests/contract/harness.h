@@ -22,9 +22,9 @@
 #include <utility>
 #include <vector>
 
-#include "common/os.h"
-#include "common/server.h"
+#include "common/os/os.h"
 #include "tests/contract/platform.h"
+#include <ladder/server.h>
 
 namespace ladder::contract {
 

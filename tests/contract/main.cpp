@@ -2,8 +2,8 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <string_view>
 
-#include "common/server.h"
 #include "tests/contract/harness.h"
+#include <ladder/server.h>
 
 int main(int argc, char** argv) {
   using namespace ladder::contract;

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "common/server.h"
 #include "tests/contract/harness.h"
 #include "tests/contract/platform.h"
+#include <ladder/server.h>
 
 using namespace ladder;
 using namespace ladder::contract;

@@ -4,8 +4,8 @@
 
 #include <cstddef>
 
-#include "common/os.h"
-#include "common/server.h"
+#include "common/os/os.h"
+#include <ladder/server.h>
 
 namespace ladder::contract {
 

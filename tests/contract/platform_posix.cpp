@@ -13,9 +13,9 @@
 #include <iterator>
 #include <system_error>
 
-#include "common/os.h"
-#include "common/server.h"
+#include "common/os/os.h"
 #include "tests/contract/platform.h"
+#include <ladder/server.h>
 
 namespace ladder::contract {
 namespace {

@@ -1,9 +1,9 @@
 #include <winsock2.h>
 #include <ws2tcpip.h>
 
-#include "common/os.h"
-#include "common/server.h"
+#include "common/os/os.h"
 #include "tests/contract/platform.h"
+#include <ladder/server.h>
 //
 #include <malloc.h>
 #include <tlhelp32.h>

@@ -15,10 +15,10 @@
 #include <thread>
 #include <vector>
 
-#include "common/os.h"
-#include "common/server.h"
+#include "common/os/os.h"
 #include "tests/contract/harness.h"
 #include "tests/contract/platform.h"
+#include <ladder/server.h>
 
 using namespace ladder;
 using namespace ladder::contract;
@@ -327,7 +327,7 @@ TEST_CASE(
   Running server(callbacks, options);
   handle = &*server;
   Client client(server.where());
-  CHECK(client.send("throw"));  // told to the log with the connection's turn
+  CHECK(client.send("throw"));  // told to the log with the connection's strand
   CHECK(client.end() == End::reset);
   CHECK(answers.wait([](const auto& all) { return all.size() == 1; }));
   Client next(server.where());

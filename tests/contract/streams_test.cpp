@@ -10,9 +10,9 @@
 #include <thread>
 #include <vector>
 
-#include "common/server.h"
 #include "tests/contract/harness.h"
 #include "tests/contract/platform.h"
+#include <ladder/server.h>
 
 using namespace ladder;
 using namespace ladder::contract;
@@ -552,7 +552,7 @@ TEST_CASE("contract 9: who was told congested by id is told drained, even if the
   for (int i = 1; taken - server->stats().bytes_out < 40'000 && i < 2000; ++i) {  // the system is full
     REQUIRE(server->send(id, bytes_of(std::string(8'000, 'x'))) == SendResult::queued);
     taken += 8'000;
-    CHECK(client.send("p"));  // answered by a turn of this connection, so that send has been tried
+    CHECK(client.send("p"));  // answered by a strand of this connection, so that send has been tried
     REQUIRE(pings.reaches(i));
   }
   CHECK(client.send("h"));

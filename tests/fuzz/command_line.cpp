@@ -9,11 +9,11 @@
 #include <string_view>
 #include <vector>
 
-#include "common/arguments.h"
-#include "common/options.h"
-#include "common/os.h"
-#include "common/server.h"
+#include "common/os/os.h"
+#include "common/program/arguments.h"
+#include "common/program/options.h"
 #include "tests/fuzz/fuzz.h"
+#include <ladder/server.h>
 
 namespace {
 

@@ -1,12 +1,12 @@
-// The bytes are a history of one connection: up to seven for the options, then two a move. A Ledger and the plain model of the
+// The bytes are a history of one connection: up to seven for the options, then two a move. A ConnectionState and the plain model of the
 // contract must agree after each move (tests/unit/connection_history.h).
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
-#include "common/server.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/connection_history.h"
+#include <ladder/server.h>
 
 namespace {
 

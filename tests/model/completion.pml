@@ -1,8 +1,8 @@
-// The life of a connection on a completion port: 04_iocp/server.cpp, and of core.cpp what it calls. One connection, one
-// accept ahead, two workers, the keeper, a stop. An inline has the name of the function that it mirrors, and they stand
+// The life of a connection on a completion port: 04_iocp/backend.cpp, and of server_base.cpp what it calls. One connection, one
+// accept ahead, two workers, the timekeeper, a stop. An inline has the name of the function that it mirrors, and they stand
 // in the order of the sources; the threads come last. What is proved and what is left out: README.md.
 //
-// A call of the mailbox is one step (mailbox.pml looks inside), and so is what a turn does between two points at which
+// A call of the strand is one step (strand.pml looks inside), and so is what its holder does between two points at which
 // others matter to it. The port is a set of packets: several workers take them, so their order promises nothing.
 //
 //   -DFAULT=1  close_connection() does not wait for what is under way
@@ -12,22 +12,22 @@
 #define FAULT 0
 #endif
 
-#define mails_a_turn 2  // core.h has 4
+#define rounds_in_a_row 2  // server_base.h has 4
 
-// Mail::events
+// Pending::events
 #define readable 1
 #define written 2
-#define alarm 4
-// Mail::wishes
-#define stop_wish 1
-#define abort_wish 2
-// Ledger::Phase
+#define timer_event 4
+// Pending::commands
+#define stop_command 1
+#define abort_command 2
+// ConnectionState::Phase
 #define none 0
 #define open 1
 #define closing 2
 #define lingering 3
 #define ended 4
-// Core::Stage
+// ServerBase::Stage
 #define serving 0
 #define stopping 1
 #define aborting 2
@@ -36,15 +36,15 @@
 // From its start until its packet has been handled an operation is the system's: under way, then in the port.
 typedef Operation { bool pending, under_way, cancelled, in_port }
 Operation receive_op, send_op, accept_op;
-bool operations_lent;  // the first two have an owner (Slots<Operations>)
-byte bells;            // packets of no operation in the port, for the connection
+bool operations_lent;  // the first two have an owner (SlotMap<Operations>)
+byte wakes;            // packets of no operation in the port, for the connection
 bool exit_packet;      // that of exit_key
 
-// Mailbox
-bool lived_in, taken, rung;
-byte mail_events, mail_wishes;
+// Strand
+bool in_use, taken, notified;
+byte pending_events, pending_commands;
 
-// Ledger
+// ConnectionState
 byte phase, unsent;
 bool paused, peer_finished, end_told, drained, blocked;
 #define wants_receive (!peer_finished && phase < ended && (phase > open || !paused))
@@ -55,12 +55,12 @@ bool paused, peer_finished, end_told, drained, blocked;
 #define next_is_close (phase == ended || (peer_finished && (phase == lingering || (phase == closing && !unsent))))
 #define has_deadline (timeouts && (phase == lingering || (blocked && phase <= closing)))  // close, write timeout
 
-// Core and Model
+// ServerBase and the backend
 byte stage;
 byte present;                        // present_: connections and accepts under way
 bool listener_stopped;               // Listener::stopped_
 bool arrival, resting;               // of the accept
-bool deadline, passed;               // the connection's entry in deadlines_ (Seat::alarm); its time has come
+bool deadline, passed;               // the connection's entry in timers_ (Session::timer_event); its time has come
 #define has_pause (stage >= stopping && phase == lingering && !data)  // acknowledgement_pause
 byte threads = 3;                    // of run()
 bool stopped;                        // stop() has returned
@@ -75,13 +75,13 @@ bool reads, timeouts, patient;
 bool has_failed;
 #define fails !has_failed -> has_failed = true
 
-// ---- core.cpp, core.h
+// ---- server_base.cpp, server_base.h
 
-inline post(wish) {  // as Mailbox::post does it
+inline post(command) {  // as Strand::post does it
   if
-  :: lived_in ->
-    mail_wishes = mail_wishes | wish;
-    if :: !taken && !rung -> ring(); rung = true :: else fi
+  :: in_use ->
+    pending_commands = pending_commands | command;
+    if :: !taken && !notified -> notify(); notified = true :: else fi
   :: else  // gone
   fi
 }
@@ -91,46 +91,46 @@ inline leave() { present-- }  // at 0 stop() is told
 
 inline take(event) {
   if
-  :: lived_in && !taken ->
-    taken = true; rung = false; mine = true;
+  :: in_use && !taken ->
+    taken = true; notified = false; mine = true;
     fetch();
     events = events | event;
     apply()
-  :: lived_in && taken -> mail_events = mail_events | event
-  :: !lived_in
+  :: in_use && taken -> pending_events = pending_events | event
+  :: !in_use
   fi
 }
 
-inline fetch() { events = mail_events; wishes = mail_wishes; mail_events = 0; mail_wishes = 0 }
+inline fetch() { events = pending_events; commands = pending_commands; pending_events = 0; pending_commands = 0 }
 
 inline apply() {
-  if :: wishes & stop_wish -> begin_stop() :: else fi;
-  if :: wishes & abort_wish -> failed() :: else fi;  // cut
-  wishes = 0
+  if :: commands & stop_command -> begin_stop() :: else fi;
+  if :: commands & abort_command -> failed() :: else fi;  // abort_for_stop
+  commands = 0
 }
 
 inline begin_stop() {
   if
-  :: stage >= aborting -> failed()  // cut
-  :: else -> paused = false; deliver(); if :: phase == open -> phase = closing :: else fi
+  :: stage >= aborting -> failed()  // abort_for_stop
+  :: else -> paused = false; dispatch(); if :: phase == open -> phase = closing :: else fi
   fi
 }
 
-inline retire() {  // and unseat
+inline destroy() {  // and unseat
   phase = none; unsent = 0; paused = false; peer_finished = false; end_told = false; drained = false; blocked = false;
   passed = false;
-  lived_in = false; taken = false; rung = false; mail_events = 0; mail_wishes = 0;  // move_out
+  in_use = false; taken = false; notified = false; pending_events = 0; pending_commands = 0;  // end_session
   data = false; fin = false; reset = false;  // closesocket, which ends no operation
   mine = false;
   leave()
 }
 
-inline failed() {  // of what it still holds the ledger tells no more
+inline failed() {  // of what it still holds the connection state tells no more
   phase = ended;
   unsent = 0; paused = false; peer_finished = false; end_told = false; drained = false; blocked = false
 }
 
-inline deliver() {
+inline dispatch() {
   if
   :: end_is_due -> end_told = true; if :: phase = closing :: true fi  // on_end: close(), or not
   :: else
@@ -148,16 +148,16 @@ inline keep_time() {
   :: !passed && has_pause -> failed()  // nothing_to_lose
   :: !passed
   fi;
-  if :: (has_deadline || has_pause) && !deadline && !passed -> deadline = true :: else fi  // deadlines_.push
+  if :: (has_deadline || has_pause) && !deadline && !passed -> deadline = true :: else fi  // timers_.push
 }
 
 inline release() {
-  if :: rounds < mails_a_turn -> rounds++ :: else fi;
+  if :: rounds < rounds_in_a_row -> rounds++ :: else fi;
   if
-  :: rounds < mails_a_turn && (mail_events || mail_wishes) -> fetch(); apply()
+  :: rounds < rounds_in_a_row && (pending_events || pending_commands) -> fetch(); apply()
   :: else ->
     arm();
-    if :: !error && rounds == mails_a_turn -> try_to_ring(); rung = !error :: else fi;  // hand_over
+    if :: !error && rounds == rounds_in_a_row -> try_to_ring(); notified = !error :: else fi;  // yield
     if
     :: error -> error = false; failed()
     :: else -> taken = false; mine = false
@@ -165,16 +165,16 @@ inline release() {
   fi
 }
 
-inline try_to_ring() { if :: true -> ring() :: fails; error = true fi }  // it throws bad_alloc
+inline try_to_ring() { if :: true -> notify() :: fails; error = true fi }  // it throws bad_alloc
 
-// ---- 04_iocp/server.cpp
+// ---- 04_iocp/backend.cpp
 
 inline start(operation) { operation.pending = true; operation.cancelled = false }
 
 inline accept_client() {
   atomic {
     !mine && accept_op.in_port -> accept_op.in_port = false;
-    enter();  // Arrival, until the turn is over
+    enter();  // Arrival, until the strand is over
     good = !accept_op.cancelled; accept_op.pending = false;  // accepted_by
     post_accept();
     if
@@ -184,11 +184,11 @@ inline accept_client() {
     :: !good
     fi
   };
-  atomic { if :: good -> enter(); phase = open; lived_in = true; taken = true :: else fi };  // admit: move_in
+  atomic { if :: good -> enter(); phase = open; in_use = true; taken = true :: else fi };  // admit: start_session
   atomic {
     if
     :: good -> operations_lent = true; mine = true; if :: stage >= stopping -> begin_stop() :: else fi  // associate, open
-    :: good && fails; retire()  // dismiss
+    :: good && fails; destroy()  // dismiss
     :: !good
     fi;
     accepts = mine;
@@ -234,7 +234,7 @@ inline written_some() {
   fi
 }
 
-inline settle() {  // from its second half on: the first, deliver and flush, is with go_on
+inline advance() {  // from its second half on: the first, dispatch and flush, is with go_on
   if :: next_is_shut_down -> phase = lingering :: else fi;  // shut_down
   keep_time();
   if :: next_is_close -> close_connection() :: else fi;
@@ -245,7 +245,7 @@ inline close_connection() {
   if :: receive_op.under_way -> receive_op.cancelled = true :: else fi;  // CancelIoEx
   if :: send_op.under_way -> send_op.cancelled = true :: else fi;
   if
-  :: !(receive_op.pending || send_op.pending) || FAULT == 1 -> operations_lent = false; retire()
+  :: !(receive_op.pending || send_op.pending) || FAULT == 1 -> operations_lent = false; destroy()
   :: else  // not yet
   fi
 }
@@ -254,7 +254,7 @@ inline go_on() {
   if :: events & written -> written_some() :: else fi;
   if :: events & readable -> receive() :: else fi;
   events = 0;
-  deliver();
+  dispatch();
   flush()
 }
 
@@ -281,7 +281,7 @@ inline post_accept() {
   fi
 }
 
-inline ring() { if :: bells < 2 -> bells++ :: else fi }  // more of them would do no more
+inline notify() { if :: wakes < 2 -> wakes++ :: else fi }  // more of them would do no more
 
 // ---- its threads
 
@@ -290,18 +290,18 @@ inline handled(operation) {
   operation.in_port = false
 }
 
-active [2] proctype worker() {  // work: a step takes a packet, or goes on with the turn
-  byte event, events, wishes, rounds;
+active [2] proctype worker() {  // work: a step takes a packet, or goes on with the strand
+  byte event, events, commands, rounds;
   bool mine, error, accepts, good;
 end:
   do
   :: atomic {
-      if  // sleeps here, if it has no turn
+      if  // sleeps here, if it has no strand
       :: !mine && receive_op.in_port -> handled(receive_op); event = readable
       :: !mine && send_op.in_port -> handled(send_op); event = written
-      :: !mine && bells -> bells--; event = alarm
+      :: !mine && wakes -> wakes--; event = timer_event
       :: !mine && exit_packet  // one for all: each worker takes it and posts it again
-      :: mine -> settle()
+      :: mine -> advance()
       fi;
       if :: event -> take(event); event = 0 :: else fi;
       if :: mine -> go_on() :: else -> rounds = 0 fi;
@@ -313,11 +313,11 @@ end:
   threads--
 }
 
-active proctype keeper() {  // keep
+active proctype timekeeper() {  // run_timekeeper
 end:
   do  // sleeps here
   :: stage == finished -> break
-  :: atomic { deadline -> deadline = false; passed = lived_in; ring() }
+  :: atomic { deadline -> deadline = false; passed = in_use; notify() }
   :: atomic { resting -> resting = false; post_accept() }  // accept_again
   od;
   threads--
@@ -372,10 +372,10 @@ active proctype stop() {  // Core::stop
     listener_stopped = true;
     if :: accept_op.under_way -> accept_op.cancelled = true :: else fi
   };
-  atomic { post(stop_wish) };  // sweep
+  atomic { post(stop_command) };  // broadcast
   if
   :: present == 0
-  :: !patient -> stage = aborting; atomic { post(abort_wish) }; present == 0
+  :: !patient -> stage = aborting; atomic { post(abort_command) }; present == 0
   fi;
   stage = finished;
   exit_packet = true;  // wake

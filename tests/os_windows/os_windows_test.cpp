@@ -190,20 +190,20 @@ TEST_CASE("os_windows: a peer that acknowledges lives, though no send is done fo
   CHECK(server.ends(CloseReason::write_timeout));
 }
 
-TEST_CASE("os_windows: a bell that finds no memory rings again, and a full one has rung") {
+TEST_CASE("os_windows: a waker that finds no memory tries again, and a full one has notified") {
   winsock::Scene scene;
-  os::Bell bell;
+  os::Waker waker;
   int tries = 0;
   scene->send = [&](SOCKET socket, const char* bytes, int size, int flags) {
     return ++tries < 4 ? fails(WSAENOBUFS) : winsock::real::send(socket, bytes, size, flags);
   };
-  bell.ring();
+  waker.notify();
   CHECK(tries == 4);
-  CHECK(is_readable(bell.handle()));
-  bell.quiet();
-  CHECK_FALSE(is_readable(bell.handle()));
+  CHECK(is_readable(waker.handle()));
+  waker.clear();
+  CHECK_FALSE(is_readable(waker.handle()));
   scene->send = [&](SOCKET, const char*, int, int) { return fails(WSAEWOULDBLOCK); };
-  bell.ring();
+  waker.notify();
 }
 
 TEST_CASE("os_windows: an accepted socket probes a silent peer after whole seconds, and three times") {

@@ -25,7 +25,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/arguments.h"
+#include "common/program/arguments.h"
 #include "tests/conformance/expect.h"
 #include "tests/conformance/platform.h"
 #include "tests/conformance/subject.h"

@@ -8,7 +8,7 @@ export LC_ALL=C
 cd "$(dirname "$0")/../.." || exit 1
 suite=tests/conformance/CMakeLists.txt
 
-# The tests that there are, a line each: "04 CLOSE-02", "04 contract 6", and without a rung "- mailbox:".
+# The tests that there are, a line each: "04 CLOSE-02", "04 contract 6", and without a rung "- strand:".
 tests() {
   families=$(sed -n '/^foreach(model/,/^endforeach/s/^ *foreach(family \(.*\))/\1/p' "$suite")
   for rung in 0[0-9]_*; do
@@ -22,7 +22,7 @@ tests() {
       done
     fi
   done
-  sed -n 's/.*"\([a-z]*:\) .*/- \1/p' tests/unit/*_test.cpp
+  sed -n 's/.*"\([a-z_]*:\) .*/- \1/p' tests/unit/*_test.cpp
   sed -n 's/^ *model_test(\([a-z]*\) .*/- model.\1/p' tests/model/CMakeLists.txt
 }
 

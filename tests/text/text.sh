@@ -22,7 +22,7 @@ awk -v executables="$executables" -v cases="$scratch/cases" -f tests/text/text.a
     $(files -name '*.md' | sed 's|^\./||') || failed=1
 
 for sketch in [0-9]*/*.cpp common/client/sketch.cpp; do
-  case $sketch in */server.cpp) continue ;; esac
+  case $sketch in */backend.cpp) continue ;; esac
   line=$(sed -n 's|^// *\(g++ .*\)|\1|p; s|^// *\(x86_64-w64-mingw32-g++-posix .*\)|\1|p' "$sketch" | sed 's/ *&&.*//')
   folder=.
   case $line in *" $sketch "*) ;; *) folder=$(dirname "$sketch") ;; esac

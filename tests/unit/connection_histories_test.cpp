@@ -1,4 +1,4 @@
-// Random histories of one connection: a Ledger and a plain model of the contract (connection_history.h) are led
+// Random histories of one connection: a ConnectionState and a plain model of the contract (connection_history.h) are led
 // through the same moves, millions of them, and must agree after each. A history that fails is shrunk to the moves it
 // needs.
 #include <doctest/doctest.h>
@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/server.h"
 #include "tests/unit/connection_history.h"
+#include <ladder/server.h>
 
 using namespace ladder;
 using namespace ladder::history;
@@ -70,7 +70,7 @@ std::string report(unsigned seed, const Outcome& first) {
 
 }  // namespace
 
-TEST_CASE("ledger: random histories agree with a plain model of the contract, move by move") {
+TEST_CASE("connection_state: random histories agree with a plain model of the contract, move by move") {
   constexpr std::size_t enough = 3'000'000;
   const auto give_up =
       std::chrono::steady_clock::now() + 5s;  // a sanitizer makes it slow: fewer will do then

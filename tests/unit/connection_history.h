@@ -1,4 +1,4 @@
-// Histories of one connection: a Ledger and a plain model of the contract, led through the same moves. The random
+// Histories of one connection: a ConnectionState and a plain model of the contract, led through the same moves. The random
 // histories of the unit test and those of the fuzzer are made of these.
 #pragma once
 
@@ -14,8 +14,8 @@
 #include <system_error>
 #include <vector>
 
-#include "common/connection.h"
-#include "common/server.h"
+#include "common/library/connection_state.h"
+#include <ladder/server.h>
 
 namespace ladder::history {
 
@@ -26,7 +26,7 @@ inline const std::error_code no_error{};
 inline const std::error_code reset_error{static_cast<int>(std::errc::connection_reset),
                                          std::system_category()};
 
-/// The contract in plain words: one deque entry a byte, one flag a fact. Nothing here is shared with Ledger.
+/// The contract in plain words: one deque entry a byte, one flag a fact. Nothing here is shared with ConnectionState.
 struct Model {
   enum class Life { open, closing, fin_sent, over };
 
@@ -175,13 +175,13 @@ struct Model {
   }
 };
 
-/// A Ledger and a Model, led through the same moves. The parts of the server and of the system are played
+/// A ConnectionState and a Model, led through the same moves. The parts of the server and of the system are played
 /// here: what is under way, what the peer has acknowledged.
 ///
 /// A move returns what differs, or null. One that is impossible now is passed over.
 class Pair {
  public:
-  explicit Pair(const Options& options, bool listens) : options_(options), ledger_(options_, start, listens) {
+  explicit Pair(const Options& options, bool listens) : options_(options), state_(options_, start, listens) {
     model_.options = options;
     model_.listens = listens;
   }
@@ -197,17 +197,17 @@ class Pair {
     if (!posted_ || model_.peer_finished) return nullptr;
     posted_ = false;
     const std::vector<std::byte> more = fresh(1 + amount % 12, received_);
-    return ledger_.received(more, now_) == model_.received(more, now_) ? nullptr : "the answer to received";
+    return state_.received(more, now_) == model_.received(more, now_) ? nullptr : "the answer to received";
   }
   const char* fin(unsigned) {
     if (!posted_ || model_.peer_finished) return nullptr;
-    ledger_.peer_finished(now_);
+    state_.peer_finished(now_);
     model_.peer_finished = true;
     model_.moved = now_;
     return nullptr;
   }
-  const char* hand_over(unsigned) {
-    const Bytes next = ledger_.unsent();
+  const char* yield(unsigned) {
+    const Bytes next = state_.unsent();
     if (next.empty() != (model_.size() == 0)) return "whether anything is unsent";
     if (next.empty()) return nullptr;
     if (!with_system_.empty() && next.data() != with_system_.data()) return "where the bytes under way lie";
@@ -220,7 +220,7 @@ class Pair {
   const char* taken(unsigned amount) {
     if (with_system_.empty()) return nullptr;
     const std::size_t count = amount % 2 ? with_system_.size() : 1 + amount % with_system_.size();
-    ledger_.sent(count, now_);
+    state_.sent(count, now_);
     model_.taken(count, now_);
     with_system_ = with_system_.subspan(count);
     copy_.erase(copy_.begin(), copy_.begin() + static_cast<std::ptrdiff_t>(count));
@@ -228,7 +228,7 @@ class Pair {
   }
   const char* refuse(unsigned) {
     if (with_system_.empty() || model_.over()) return nullptr;
-    ledger_.blocked(model_.acknowledged, now_);
+    state_.blocked(model_.acknowledged, now_);
     model_.refused(now_);
     return nullptr;
   }
@@ -238,84 +238,84 @@ class Pair {
   }
   const char* fail(unsigned amount) {
     const Step step = amount % 2 ? Step::close : Step::reset;
-    ledger_.failed(CloseReason::reset, reset_error, step);
+    state_.failed(CloseReason::reset, reset_error, step);
     model_.end(CloseReason::reset, reset_error, step);
     return nullptr;
   }
 
-  // ---- what the service wishes -------------------------------------------------------------------------
+  // ---- what the service commands -------------------------------------------------------------------------
 
   const char* send(unsigned amount) {
     const std::vector<std::byte> more = fresh(amount % 20, queued_);
-    return ledger_.send(more) == model_.send(more) ? nullptr : "the answer to send";
+    return state_.send(more) == model_.send(more) ? nullptr : "the answer to send";
   }
   const char* promised(unsigned amount) {
     const std::vector<std::byte> more = fresh(amount % 30, queued_);
-    ledger_.send_promised(more, amount % 7 == 0);
+    state_.send_promised(more, amount % 7 == 0);
     model_.promised(more, amount % 7 == 0);
     return nullptr;
   }
   const char* turn_away(unsigned) {
-    ledger_.turned_away();
+    state_.turned_away();
     model_.turned_away();
     return nullptr;
   }
   const char* pause(unsigned) {
-    ledger_.pause();
+    state_.pause();
     model_.paused = true;
     return nullptr;
   }
   const char* resume(unsigned) {
-    ledger_.resume();
+    state_.resume();
     model_.paused = false;
     return nullptr;
   }
   const char* close(unsigned) {
-    ledger_.close();
+    state_.close();
     model_.close(model_.peer_finished ? CloseReason::peer : CloseReason::local);
     return nullptr;
   }
   const char* stop(unsigned) {
-    ledger_.finish(CloseReason::stopping);
+    state_.finish(CloseReason::stopping);
     model_.close(CloseReason::stopping);
     return nullptr;
   }
   const char* abort(unsigned) {
-    ledger_.abort();
+    state_.abort();
     model_.end(CloseReason::local, no_error, Step::reset);
     return nullptr;
   }
   const char* expire_at(unsigned amount) {
     const Time time = amount % 4 == 0 ? Time::max() : now_ + Milliseconds(amount % 30);
-    ledger_.expire_at(time);
+    state_.expire_at(time);
     if (model_.open()) model_.own_deadline = time;
     return nullptr;
   }
 
   // ---- what the server does ----------------------------------------------------------------------------
 
-  const char* deliver(unsigned) {
-    const Due due = ledger_.due();
+  const char* dispatch(unsigned) {
+    const Due due = state_.due();
     if (!model_.owed(due)) return "which callback is due";
     if (due == Due::receive) {
-      const std::vector<std::byte> kept = ledger_.take_kept();
+      const std::vector<std::byte> kept = state_.take_kept();
       if (!std::equal(kept.begin(), kept.end(), model_.kept.begin(), model_.kept.end()))
         return "the bytes kept";
       model_.kept.clear();
     }
-    if (due != Due::receive) ledger_.take_due(due);
+    if (due != Due::receive) state_.take_due(due);
     if (due == Due::end) model_.end_told = true;
     if (due == Due::drained) model_.drained_owed = false;
     return nullptr;
   }
   const char* take_step(unsigned) {
     if (model_.next() != Step::shut_down) return nullptr;
-    ledger_.shut_down(now_);
+    state_.shut_down(now_);
     model_.fin(now_);
     return nullptr;
   }
   const char* stop_lingering(unsigned) {
-    ledger_.stop_lingering();
+    state_.stop_lingering();
     if (model_.life == Model::Life::fin_sent) model_.life = Model::Life::over;
     return nullptr;
   }
@@ -328,9 +328,9 @@ class Pair {
   }
   const char* look(unsigned amount) {
     const Time when = now_ - Milliseconds(amount % 16);
-    ledger_.acknowledged(model_.acknowledged, when);
+    state_.acknowledged(model_.acknowledged, when);
     model_.looked(when);
-    ledger_.expired(model_.acknowledged, now_);
+    state_.expired(model_.acknowledged, now_);
     model_.look_at_clock(now_);
     return nullptr;
   }
@@ -345,17 +345,17 @@ class Pair {
 
   const char* compare() {
     posted_ = posted_ || model_.wants_receive();
-    if (ledger_.unsent_bytes() != model_.size()) return "how much is unsent";
-    if (ledger_.wants_receive() != model_.wants_receive()) return "wants_receive";
-    if (!model_.owed(ledger_.due())) return "due";
-    if (ledger_.wants_send() != (model_.size() > 0 || !model_.owed(Due::nothing))) return "wants_send";
-    if (ledger_.next() != model_.next()) return "next";
-    if (ledger_.deadline() != model_.deadline()) return "deadline";
-    if (ledger_.open() != model_.open() || ledger_.ended() != model_.over() ||
-        ledger_.lingering() != (model_.life == Model::Life::fin_sent))
+    if (state_.unsent_bytes() != model_.size()) return "how much is unsent";
+    if (state_.wants_receive() != model_.wants_receive()) return "wants_receive";
+    if (!model_.owed(state_.due())) return "due";
+    if (state_.wants_send() != (model_.size() > 0 || !model_.owed(Due::nothing))) return "wants_send";
+    if (state_.next() != model_.next()) return "next";
+    if (state_.deadline() != model_.deadline()) return "deadline";
+    if (state_.open() != model_.open() || state_.ended() != model_.over() ||
+        state_.lingering() != (model_.life == Model::Life::fin_sent))
       return "how far its end has come";
-    if (!model_.open() && ledger_.reason() != model_.reason) return "reason";
-    if (model_.over() && model_.error && ledger_.error() != *model_.error) return "error";
+    if (!model_.open() && state_.reason() != model_.reason) return "reason";
+    if (model_.over() && model_.error && state_.error() != *model_.error) return "error";
     if (!std::equal(with_system_.begin(), with_system_.end(), copy_.begin(), copy_.end()))
       return "what the bytes under way are";
     return nullptr;
@@ -370,7 +370,7 @@ class Pair {
   }
 
   const Options options_;
-  Ledger ledger_;
+  ConnectionState state_;
   Model model_{};
   Time now_ = start;
   bool posted_ = false;  // a receive is under way
@@ -387,7 +387,7 @@ struct Kind {
 inline constexpr std::array kinds{
     Kind{"receive", &Pair::receive, 40},
     Kind{"fin", &Pair::fin, 2},
-    Kind{"hand_over", &Pair::hand_over, 50},
+    Kind{"yield", &Pair::yield, 50},
     Kind{"taken", &Pair::taken, 60},
     Kind{"refuse", &Pair::refuse, 24},
     Kind{"acknowledge", &Pair::acknowledge, 24},
@@ -401,7 +401,7 @@ inline constexpr std::array kinds{
     Kind{"stop", &Pair::stop, 1},
     Kind{"abort", &Pair::abort, 1},
     Kind{"expire_at", &Pair::expire_at, 4},
-    Kind{"deliver", &Pair::deliver, 50},
+    Kind{"dispatch", &Pair::dispatch, 50},
     Kind{"take_step", &Pair::take_step, 20},
     Kind{"stop_lingering", &Pair::stop_lingering, 2},
     Kind{"wait", &Pair::wait, 20},
@@ -442,7 +442,7 @@ inline Outcome play(const Plan& plan) {
   return outcome;
 }
 
-/// "idle 20 ms, … cap 31: send(3) hand_over(0) …"
+/// "idle 20 ms, … cap 31: send(3) yield(0) …"
 inline std::string to_string(const Plan& plan) {
   const Options& options = plan.options;
   std::ostringstream text;

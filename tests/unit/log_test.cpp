@@ -1,4 +1,4 @@
-#include "common/log.h"
+#include "common/library/log.h"
 
 #include <doctest/doctest.h>
 
@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/server.h"
+#include <ladder/server.h>
 
 using namespace ladder;
 using namespace std::chrono_literals;

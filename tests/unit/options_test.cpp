@@ -1,5 +1,5 @@
 // A server's command line: what it takes, what it refuses, what it prints.
-#include "common/options.h"
+#include "common/program/options.h"
 
 #include <doctest/doctest.h>
 
@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "common/arguments.h"
-#include "common/server.h"
+#include "common/program/arguments.h"
+#include <ladder/server.h>
 
 namespace {
 

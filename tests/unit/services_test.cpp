@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "common/arguments.h"
+#include "common/program/arguments.h"
 
 using namespace ladder;
 using namespace std::chrono;

@@ -1,0 +1,248 @@
+// 03: select. One thread asks, each strand anew, which of all its sockets are ready, and serves those.
+//
+//                ┌── listener
+//   one thread ──┼── connection, connection, …   the sets are built anew for each call,
+//     select     └── waker (eventfd)              and no descriptor in them may reach FD_SETSIZE
+//
+// The thread sleeps in one place: select, in work().
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "common/library/connection_state.h"
+#include "common/library/server_base.h"
+#include "common/library/wake_queue.h"
+#include "common/os/os.h"
+#include "common/os/select.h"
+#include <ladder/server.h>
+
+namespace ladder {
+namespace {
+
+constexpr int accepts_at_once = 64;  // a storm of newcomers does not starve those who are here,
+constexpr int rounds_at_once = 4;    // nor does a service that refills its queue as it empties
+
+constexpr std::uint32_t readable = 1;
+constexpr std::uint32_t writable = 2;
+
+class SelectServer final : public ServerBase {
+ public:
+  SelectServer(Options, Callbacks);
+  ~SelectServer() override { wait_for_stops(); }
+  void run() override;
+
+ private:
+  void accept_client();
+  void receive(Session&, std::uint32_t events);
+  bool flush(Session&, Time now);
+  bool advance(Session&, std::uint32_t& events);
+  void close_connection(Session&);
+  void serve(ConnectionId, std::uint32_t events);
+  void work();
+
+  void build_sets();
+  void collect_ready();
+  void notify(const Session&, ConnectionId id) override { wakes_.notify(id); }
+  void wake() override {
+    if (finished()) wakes_.notify_for_good();  // of a stop, the listener tells
+  }
+
+  WakeQueue wakes_;
+  bool accepting_ = true;
+  std::vector<Session*> watched_;  // Session::backend_data is the place in here, from 1
+  fd_set readers_{}, writers_{};
+  os::Handle highest_ = 0;
+  struct Ready {
+    ConnectionId id;
+    std::uint32_t events;
+  };
+  std::vector<Ready> ready_;
+};
+
+SelectServer::SelectServer(Options o, Callbacks callbacks)
+    : ServerBase(std::move(o), std::move(callbacks), os::Mode::non_blocking) {
+  for (const os::Handle handle : {listener().handle(), wakes_.handle()})  // LIM-03: it inherited too many
+    if (!os::fits_select(handle, 0))
+      throw std::system_error(std::make_error_code(std::errc::too_many_files_open),
+                              "select cannot watch descriptor " + std::to_string(handle) + ": the limit is " +
+                                  std::to_string(FD_SETSIZE));
+  watched_.reserve(FD_SETSIZE);  // now, for later there may be no memory. LIM-08
+  ready_.reserve(FD_SETSIZE);
+}
+
+void SelectServer::accept_client() {
+  for (int i = 0; i < accepts_at_once; ++i) {
+    const Arrival arrival(*this);
+    os::Accepted accepted = listener().accept();
+    if (stopping()) return;
+    if (accepted.error) {
+      accepting_ = false;
+      return pause_accepting(accepted.error, Clock::now());
+    }
+    if (!accepted.socket) break;
+    if (!os::fits_select(accepted.socket.get(), watched_.size() + 2)) {  // no room in the sets
+      refuse(std::move(accepted), "no room in the sets of select");
+      continue;
+    }
+    Session* session = admit(std::move(accepted), Clock::now());
+    if (!session) continue;
+    open(*session);
+    watched_.push_back(session);
+    session->backend_data = static_cast<std::uint32_t>(watched_.size());
+    for (std::uint32_t events = 0; advance(*session, events);)
+      receive(*session, events);
+  }
+}
+
+void SelectServer::receive(Session& session, std::uint32_t events) {
+  if ((events & readable) == 0 || !session.state.wants_receive()) return;
+  std::array<std::byte, one_receive> buffer;  // on the stack: an idle connection holds none
+  const os::Result result = os::receive(session.socket.get(), buffer);
+  if (result.would_block) return;
+  if (result.error) return failed(session, result.error);
+  if (result.bytes == 0) return session.state.peer_finished(Clock::now());
+  received(session, Bytes(buffer).first(result.bytes), Clock::now());
+}
+
+/// False: the system takes no more for now.
+bool SelectServer::flush(Session& session, Time now) {
+  for (Bytes bytes = session.state.unsent(); !bytes.empty(); bytes = session.state.unsent()) {
+    const os::Result result = os::send(session.socket.get(), bytes);
+    if (result.error) failed(session, result.error);
+    if (result.would_block) blocked(session, now);
+    if (result.bytes == 0) return false;
+    sent(session, result.bytes, now);
+  }
+  return true;
+}
+
+/// Sends what is queued, takes the next step of an end. True: more has come; the strand goes on.
+bool SelectServer::advance(Session& session, std::uint32_t& events) {
+  Time now{};
+  int round = 0;
+  do {
+    dispatch(session);
+    now = Clock::now();  // after the callbacks: a slow one is no silence of the peer's
+  } while (flush(session, now) && session.state.wants_send() && ++round < rounds_at_once);
+  if (session.state.next() == Step::shut_down) shut_down(session, now);
+  keep_time(session, now);
+  if (session.state.next() >= Step::close) {
+    close_connection(session);
+    return false;
+  }
+  // All was sent, and a callback is due. Room in the socket would be the wrong thing to wait for: it is not told of while
+  // the peer takes nothing, and no write timeout runs.
+  const bool more = session.state.wants_send() && session.state.unsent_bytes() == 0;
+  return !release(session, events, more, [] { return std::error_code{}; });  // build_sets() re-arms
+}
+
+void SelectServer::close_connection(Session& session) {
+  watched_.back()->backend_data = session.backend_data;
+  std::swap(watched_[session.backend_data - 1], watched_.back());
+  watched_.pop_back();
+  destroy(session);
+}
+
+void SelectServer::serve(ConnectionId id, std::uint32_t events) {
+  Session* session = try_acquire(id, events);
+  if (!session) return;
+  do
+    receive(*session, events);
+  while (advance(*session, events));
+}
+
+void SelectServer::work() {
+  const Duty duty;
+  ConnectionState::Spare spare;
+  while (!finished()) {
+    build_sets();
+    const auto wait = until_deadline();
+    timeval timeout = os::to_timeval(wait.value_or(Milliseconds{0}));
+    const int count = ::select(static_cast<int>(highest_ + 1), &readers_, &writers_, nullptr,
+                               wait ? &timeout : nullptr);  // sleeps here
+    const std::error_code error = count < 0 ? os::last_error() : std::error_code();
+    const bool failed = error && error != std::errc::interrupted;
+    // On Windows a stop closes the listener, also one that has just been asked for here: no failure, and the last time.
+    const bool closed = stopping() && FD_ISSET(listener().handle(), &readers_);
+    if (failed && !closed) wait_failed(error);
+    if (count > 0 || failed) {  // then the sets are as they were asked for: any of them may be ready
+      collect_ready();
+      if (FD_ISSET(listener().handle(), &readers_)) accept_client();
+      if (FD_ISSET(wakes_.handle(), &readers_))
+        for (const ConnectionId id : wakes_.take())
+          serve(id, timer_event);
+      for (const Ready& ready : ready_)
+        serve(ready.id, ready.events);
+    }
+    const Time now = Clock::now();
+    while (const auto id = expired(now)) {
+      if (*id == listener_id)
+        accepting_ = true;
+      else
+        serve(*id, timer_event);
+    }
+  }
+}
+
+void SelectServer::run() {
+  const Running running(*this);
+  work();
+}
+
+/// Asks for what each connection waits for. No other thread ever has a strand here, so their ledgers lie open.
+void SelectServer::build_sets() {
+  FD_ZERO(&readers_);
+  FD_ZERO(&writers_);
+  FD_SET(wakes_.handle(), &readers_);
+  highest_ = wakes_.handle();
+  if (accepting_ && !stopping()) {
+    FD_SET(listener().handle(), &readers_);
+    highest_ = std::max(highest_, listener().handle());
+  }
+  for (const Session* session : watched_) {
+    const os::Handle handle = session->socket.get();
+    if (session->state.wants_receive()) FD_SET(handle, &readers_);
+    if (session->state.unsent_bytes() > 0) FD_SET(handle, &writers_);
+    highest_ = std::max(highest_, handle);
+  }
+}
+
+/// By id: what one of them does may end another, and a newcomer may get its descriptor. CLOSE-09
+void SelectServer::collect_ready() {
+  ready_.clear();
+  for (const Session* session : watched_) {
+    const os::Handle handle = session->socket.get();
+    const std::uint32_t events =
+        (FD_ISSET(handle, &readers_) ? readable : 0) | (FD_ISSET(handle, &writers_) ? writable : 0);
+    if (events) ready_.push_back({session->id(), events});
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Server> make_server(Options options, Callbacks callbacks) {
+  return std::make_unique<SelectServer>(std::move(options), std::move(callbacks));
+}
+
+Profile profile(const Options& options) {
+  // Below it a newcomer gets no descriptor that would not fit, and waits for one.
+  const bool few = os::descriptor_limit() <= FD_SETSIZE;
+  const std::size_t own = FD_SETSIZE - os::select_ceiling;  // the first three, the listener, the waker
+  const std::size_t ceiling = few ? os::descriptor_limit() - own : os::select_ceiling;
+  const bool limited = options.max_connections > 0 && options.max_connections < ceiling;
+  return {.model = "select",
+          .ceiling = limited ? options.max_connections : ceiling,
+          .set_by = limited ? "--max-connections"
+                    : few   ? "descriptors"
+                            : "FD_SETSIZE",
+          .above = few && !limited ? "wait" : "close",
+          .threads = "1"};
+}
+
+}  // namespace ladder

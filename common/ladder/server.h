@@ -1,0 +1,218 @@
+// The public API, all of it: one header for every rung of the ladder.
+//
+//   #include <ladder/server.h>
+//   int main() {
+//     ladder::make_server({.port = 7}, {.on_receive = [](ladder::Connection& c, ladder::Bytes b) { c.send(b);
+//     }})
+//         ->run();
+//   }
+//
+// Which model serves is decided by the library you link: ladder::blocking, ladder::thread_per_conn,
+// ladder::select, ladder::epoll; ladder::server is the best one of the platform.
+//
+// docs/contract.md numbers what holds for every model, and names the tests that hold it.
+#pragma once
+
+#include <algorithm>
+#include <any>
+#include <array>
+#include <chrono>
+#include <compare>  // IWYU pragma: keep (what = default of <=> returns)
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace ladder {
+
+using Bytes = std::span<const std::byte>;
+using Clock = std::chrono::steady_clock;
+using Time = Clock::time_point;
+using Milliseconds = std::chrono::milliseconds;
+
+/// `span` after `now`. Milliseconds::max() is a usual way to say "for ever": a century is the most, so that the
+/// clock does not pass its end.
+inline Time after(Time now, Milliseconds span) {
+  return now + std::min<Milliseconds>(span, std::chrono::years{100});
+}
+
+/// A slot and its generation: an id that outlived its connection never names a newer one. 0 names none.
+struct ConnectionId {
+  std::uint64_t value = 0;
+  auto operator<=>(const ConnectionId&) const = default;
+};
+
+/// At a time, in one server: the ids have so many slots. Newcomers beyond it are closed at once.
+inline constexpr std::uint32_t most_connections = 1u << 20;
+
+/// An internet address and a port, as a value. An IPv4 address stands in the first four bytes.
+struct Endpoint {
+  std::array<std::uint8_t, 16> address{};
+  std::uint32_t scope = 0;  ///< IPv6 zone index; 0 where there is none
+  std::uint16_t port = 0;   ///< in host byte order
+  bool v6 = false;
+  auto operator<=>(const Endpoint&) const = default;
+};
+std::string to_string(const Endpoint&);  ///< "127.0.0.1:4711", "[::1]:4711"
+std::string host_of(const Endpoint&);    ///< "127.0.0.1", "::1"
+
+/// Why a connection ended.
+enum class CloseReason : std::uint8_t {
+  peer,           ///< the peer finished sending, and then we closed
+  local,          ///< the service called close() or abort()
+  reset,          ///< the peer reset the connection (RFC 9293, 3.10.7.4)
+  idle_timeout,   ///< nothing moved for Options::idle_timeout, or a deadline of expire_at() passed
+  write_timeout,  ///< the peer took nothing for Options::write_timeout
+  stopping,       ///< Server::stop
+  exception,      ///< a callback threw
+  error,          ///< any other error of the system; the error_code says which
+};
+inline constexpr std::size_t close_reasons = 8;
+std::string_view to_string(CloseReason);
+
+/// What became of a send.
+enum class SendResult : std::uint8_t {
+  queued,     ///< taken
+  congested,  ///< taken, and please send no more until on_drained
+  full,       ///< nothing was taken, Options::hard_cap would be passed; on_drained tells when to try again
+  too_large,  ///< nothing was taken: one call's bytes are more than Options::hard_cap, and never will be
+  gone        ///< closed, closing or unknown
+};
+
+class Server;
+struct Session;  // the library's own record of a connection
+
+/// The connection a callback is about. Valid inside that callback only: keep its id() for later.
+class Connection {
+ public:
+  Connection(Session& session, Server& server, ConnectionId id) : seat_(session), server_(server), id_(id) {}
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  ConnectionId id() const { return id_; }
+  const Endpoint& peer() const;  ///< answers in on_close too
+  Server& server() { return server_; }
+  std::any& context();  ///< the service's own state for this connection; empty at first
+
+  /// Copies the bytes into the send queue; they leave after the callback. One call's bytes stay together,
+  /// and calls of one thread keep their order. Never blocks.
+  SendResult send(Bytes);
+  SendResult send(std::string_view text) { return send(std::as_bytes(std::span(text))); }
+
+  void pause();  ///< no on_receive and no on_end until resume(); what has already arrived is kept
+  void resume();
+  void close();  ///< send all that is queued, then FIN, then wait for the peer's FIN (Options::close_timeout)
+  void abort();  ///< reset the connection and drop the queue; in on_open: reject
+  /// A deadline of the service's own, beside the timeouts: when it passes, the connection is closed as an
+  /// idle one (FIN at once, or a reset if bytes are still queued; CloseReason::idle_timeout). One a
+  /// connection, the last call counts; Time::max(): none.
+  void expire_at(Time);
+
+ private:
+  Session& seat_;
+  Server& server_;
+  ConnectionId id_;
+};
+
+/// Each is optional. Callbacks of one connection never overlap; those of different connections may run in
+/// parallel (01 and 03 have one thread for them all). No lock of the library's is held during one.
+/// After close() or abort() only on_close follows. An exception ends that connection and no other.
+struct Callbacks {
+  std::function<void(Connection&)> on_open{};  ///< first; abort() in it rejects
+  std::function<void(Connection&, Bytes)>
+      on_receive{};                           ///< bytes in stream order; without one they are dropped
+  std::function<void(Connection&)> on_end{};  ///< the peer has finished sending; default: close()
+  std::function<void(Connection&)>
+      on_drained{};  ///< after `congested` or `full`: the queue is at its low mark again
+  /// Last, once for each on_open. The error of a reset is std::errc::connection_reset, of a peer that the system has
+  /// given up std::errc::timed_out, on every system; without one there was no error.
+  std::function<void(Connection&, CloseReason, std::error_code)> on_close{};
+};
+
+/// How 05 hands events to its workers: one epoll instance for all of them, or one each.
+enum class Queue : std::uint8_t { shared, per_worker };
+
+struct Options {
+  std::string host = "127.0.0.1";      ///< a numeric IPv4 or IPv6 address
+  std::uint16_t port = 0;              ///< 0: any free port; Server::endpoint() tells which
+  int backlog = 0;                     ///< connections the system may hold for accept(); 0: SOMAXCONN
+  std::size_t max_connections = 0;     ///< above it newcomers are closed at once; 0: most_connections
+  Milliseconds idle_timeout{0};        ///< 0: none
+  Milliseconds write_timeout{30'000};  ///< the peer must take something within it; 0: none
+  Milliseconds close_timeout{5'000};   ///< from our FIN to the peer's, a total; 0: none
+  /// A peer from which nothing has come for so long is probed by its system's word (RFC 9293, 3.8.4), and again each
+  /// quarter of it: three probes without an answer end the connection with std::errc::timed_out (Windows before 10 1703:
+  /// ten). In whole seconds, rounded up. It finds who has vanished without a word, whatever the other timeouts are. 0: none
+  Milliseconds keep_alive{60'000};
+  std::size_t low_mark = 64 * 1024;        ///< bytes queued at which a congested connection counts as drained
+  std::size_t high_mark = 256 * 1024;      ///< bytes queued above which `congested`, and on_receive waits
+  std::size_t hard_cap = 4 * 1024 * 1024;  ///< bytes queued above which nothing is taken: what
+                                           ///< callbacks queue, and other threads, each so much
+  unsigned threads = 0;                    ///< 05: workers; 0: one a core
+  Queue queue = Queue::shared;             ///< 05
+  /// Takes a line about trouble; default: standard error. It is called by any thread, one line at a time, and holds up
+  /// that thread and who else has a line. It may use the handle (stop() is refused there); what it throws is dropped.
+  std::function<void(std::string_view)> log{};
+};
+
+/// Counted since the start; any thread may ask. accepted = closed + active, at rest.
+struct Stats {
+  std::uint64_t accepted = 0;  ///< got an on_open
+  std::uint64_t refused = 0;   ///< closed at once, for a limit
+  std::uint64_t active = 0;
+  std::uint64_t peak = 0;                             ///< the most that were active at a time
+  std::array<std::uint64_t, close_reasons> closed{};  ///< by CloseReason
+  std::uint64_t bytes_in = 0;                         ///< read; what was dropped after close() too
+  std::uint64_t bytes_out = 0;
+};
+
+/// The handle. Several live in one process, each with its own port, threads and stop.
+class Server {
+ public:
+  /// run() must have returned. A stop() of another thread's that has not is waited for.
+  virtual ~Server() = default;
+
+  virtual Endpoint endpoint() const = 0;  ///< where it listens
+  virtual Stats stats() const = 0;
+
+  /// From any thread. `gone` if the id's connection is closed or closing; other results as Connection::send.
+  virtual SendResult send(ConnectionId, Bytes) = 0;
+  virtual void resume(ConnectionId) = 0;  ///< nothing happens for an id that is gone
+  virtual void close(ConnectionId) = 0;
+
+  /// Serves until stop(); the calling thread works too. Throws std::system_error if it cannot start.
+  virtual void run() = 0;
+
+  /// Closes the listener; lets what was read be answered and what is queued be sent, for at most `drain`
+  /// (0: not at all); resets the rest; returns when run() has ended its threads and is about to return. From
+  /// any thread but a server's own: in a callback, of this server or another, and in a log sink that such a thread
+  /// calls it is refused, since two servers could wait for each other. A callback that does not return holds it up.
+  /// True: all connections ended by themselves. False: some were reset, or it was refused.
+  virtual bool stop(Milliseconds drain) = 0;
+};
+
+/// A server that has bound and listens. Throws std::system_error, with the address in its text, if it cannot, and
+/// std::invalid_argument, which says which, for options that make no sense: a host that is no numeric address, a
+/// negative number, low_mark above high_mark, a hard_cap that leaves no room for one receive (64 KiB) above high_mark.
+/// std::runtime_error, where new threads would get a stack below 256 KiB: run() and they keep a buffer there.
+std::unique_ptr<Server> make_server(Options, Callbacks);
+
+/// What a model can and cannot do: a server's --describe, and what the conformance suite expects of it.
+struct Profile {
+  std::string_view model;                        ///< "select"
+  std::optional<std::size_t> clients_at_once{};  ///< none: as many as there is room for
+  std::optional<std::size_t> ceiling{};          ///< connections it holds at the most
+  std::string_view set_by{};                     ///< what sets the ceiling
+  std::string_view above{};    ///< what a newcomer above it meets: "wait", "close" or "refuse"
+  std::string_view threads{};  ///< how many, in words
+  bool takes_threads = false;  ///< whether Options::threads means anything
+  bool takes_queue = false;    ///< whether Options::queue does
+};
+Profile profile(const Options&);
+
+}  // namespace ladder

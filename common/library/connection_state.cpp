@@ -1,0 +1,238 @@
+#include "common/library/connection_state.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <ladder/server.h>
+
+namespace ladder {
+
+namespace {
+constexpr std::size_t spare_capacity = 64 * 1024;  // what a spare queue may hold on to
+
+/// How long nobody looks whether a peer acknowledges: so much later than its timeout it is reset at most.
+Milliseconds a_look(Milliseconds write_timeout) {
+  return Milliseconds(1) + (write_timeout - Milliseconds(1)) / 4;
+}
+}  // namespace
+
+constinit thread_local ConnectionState::Spare* ConnectionState::Spare::mine_ = nullptr;
+
+ConnectionState::Queue& ConnectionState::queue() {
+  if (!queue_ && Spare::mine_) queue_ = std::move(Spare::mine_->queue_);
+  if (!queue_) queue_ = std::make_unique<Queue>();
+  return *queue_;
+}
+
+void ConnectionState::drop_if_empty() {
+  if (!queue_ || !queue_->empty()) return;
+  if (!Spare::mine_ || queue_->front.capacity() > spare_capacity ||
+      queue_->back.capacity() > spare_capacity || queue_->kept.capacity() > 0) {
+    queue_.reset();
+    return;
+  }
+  queue_->front.clear();
+  queue_->front_sent = 0;
+  queue_->blocked_since = Time::max();
+  Spare::mine_->queue_ = std::move(queue_);
+}
+
+bool ConnectionState::received(Bytes bytes, Time now) {
+  moved_ = now;
+  if (phase_ != Phase::open) return false;  // contract 6: read on while closing, or unread input would reset
+  if (!paused_ && !(queue_ && !queue_->kept.empty())) return true;
+  std::vector<std::byte>& kept = queue().kept;
+  kept.insert(kept.end(), bytes.begin(), bytes.end());
+  return false;
+}
+
+void ConnectionState::peer_finished(Time now) {
+  moved_ = now;
+  peer_finished_ = true;
+}
+
+Bytes ConnectionState::unsent() {
+  if (!queue_ || ended()) return {};
+  if (queue_->front_sent == queue_->front.size()) {
+    queue_->front.clear();
+    queue_->front_sent = 0;
+    std::swap(queue_->front, queue_->back);
+  }
+  return Bytes(queue_->front).subspan(queue_->front_sent);
+}
+
+std::size_t ConnectionState::unsent_bytes() const {
+  return queue_ && !ended() ? queue_->front.size() - queue_->front_sent + queue_->back.size() : 0;
+}
+
+void ConnectionState::sent(std::size_t count, Time now) {
+  moved_ = now;
+  if (!queue_ || ended()) return;
+  queue_->front_sent += count;
+  queue_->blocked_since = Time::max();
+  if (congested_ && unsent_bytes() <= options_->low_mark) {
+    congested_ = false;
+    drained_ = true;
+  }
+  drop_if_empty();
+}
+
+void ConnectionState::blocked(std::uint64_t acknowledged, Time now) {
+  if (!queue_ || queue_->blocked_since != Time::max()) return;
+  queue_->blocked_since = now;
+  // Taken when the timer starts, or its first end would always look like progress.
+  queue_->acknowledged = acknowledged;
+  queue_->next_look = after(now, a_look(options_->write_timeout));
+}
+
+void ConnectionState::acknowledged(std::uint64_t bytes, Time when) {
+  if (bytes > acknowledged_) moved_ = std::max(moved_, when);
+  acknowledged_ = bytes;
+}
+
+void ConnectionState::shut_down(Time now) {
+  if (ended()) return;
+  phase_ = Phase::lingering;
+  deadline_ = options_->close_timeout.count() > 0 ? after(now, options_->close_timeout) : Time::max();
+}
+
+void ConnectionState::stop_lingering() {
+  if (phase_ == Phase::lingering) phase_ = Phase::ended;
+}
+
+void ConnectionState::failed(CloseReason reason, std::error_code error, Step step) {
+  if (ended()) return;
+  if (phase_ <= Phase::closing) reason_ = reason;  // after our FIN nothing of ours is lost any more
+  error_ = error.value();
+  generic_ = error.category() == std::generic_category();
+  phase_ =
+      step == Step::reset ? Phase::reset : Phase::ended;  // the queue stays: its bytes may be with the system
+}
+
+Time ConnectionState::write_deadline() const {
+  if (!queue_ || queue_->blocked_since == Time::max() || options_->write_timeout.count() == 0)
+    return Time::max();
+  return queue_->next_look;
+}
+
+/// The system reports room for writing only when about a third of its buffer is free: what counts is what the peer has
+/// acknowledged. A single look, at the end, would not do: one byte just after the refusal would double the time. BP-08
+void ConnectionState::look_at_peer(std::uint64_t acknowledged, Time now) {
+  if (acknowledged > queue_->acknowledged) {
+    queue_->acknowledged = acknowledged;
+    queue_->blocked_since = now;
+  }
+  const Time end = after(queue_->blocked_since, options_->write_timeout);
+  if (now >= end) return failed(CloseReason::write_timeout, {}, Step::reset);
+  queue_->next_look = std::min(end, after(now, a_look(options_->write_timeout)));
+}
+
+void ConnectionState::expired(std::uint64_t acknowledged, Time now) {
+  if (ended() || now < deadline()) return;
+  if (phase_ == Phase::lingering) {
+    phase_ = Phase::ended;
+  } else if (now >= write_deadline()) {
+    look_at_peer(acknowledged, now);
+  } else {
+    // An orderly FIN behind a truncated stream would lie to the peer.
+    failed(CloseReason::idle_timeout, {}, unsent_bytes() > 0 ? Step::reset : Step::close);
+  }
+}
+
+SendResult ConnectionState::send(Bytes bytes) {
+  if (phase_ != Phase::open) return SendResult::gone;
+  if (bytes.size() > options_->hard_cap) return SendResult::too_large;
+  if (unsent_bytes() + bytes.size() > options_->hard_cap) {
+    turned_away();
+    return SendResult::full;
+  }
+  send_promised(bytes);
+  return congested_ ? SendResult::congested : SendResult::queued;
+}
+
+void ConnectionState::turned_away() {
+  if (phase_ != Phase::open) return;
+  congested_ = unsent_bytes() > 0;  // else they have gone meanwhile
+  drained_ = !congested_;
+}
+
+void ConnectionState::send_promised(Bytes bytes, bool told_congested) {
+  if (phase_ > Phase::closing || bytes.empty())
+    return;  // what was promised before a close is sent before its FIN
+  std::vector<std::byte>& back = queue().back;
+  back.insert(back.end(), bytes.begin(), bytes.end());
+  if (!told_congested && unsent_bytes() <= options_->high_mark) return;
+  congested_ = true;
+  drained_ = false;  // not any more; the next fall owes it anew
+}
+
+void ConnectionState::expire_at(Time time) {
+  if (phase_ == Phase::open) deadline_ = time;
+}
+
+void ConnectionState::finish(CloseReason reason) {
+  if (phase_ != Phase::open) return;
+  phase_ = Phase::closing;
+  reason_ = reason;
+  deadline_ = Time::max();
+  if (queue_) std::vector<std::byte>().swap(queue_->kept);
+  drop_if_empty();
+}
+
+bool ConnectionState::wants_receive() const {
+  if (peer_finished_ || ended()) return false;
+  if (phase_ != Phase::open) return true;
+  // What nobody takes makes no queue grow, and a service that only sends must see the peer's FIN. SVC-08
+  return !paused_ && !(congested_ && listens_);
+}
+
+Step ConnectionState::next() const {
+  switch (phase_) {
+    case Phase::open:
+      return Step::serve;
+    case Phase::closing:
+      if (unsent_bytes() > 0) return Step::serve;
+      return peer_finished_ ? Step::close : Step::shut_down;  // with the peer's FIN in, the close sends ours
+    case Phase::lingering:
+      return peer_finished_ ? Step::close : Step::serve;
+    case Phase::ended:
+      return Step::close;
+    case Phase::reset:
+      return Step::reset;
+  }
+  return Step::close;
+}
+
+Due ConnectionState::due() const {
+  if (phase_ != Phase::open) return Due::nothing;  // after close() only on_close follows
+  const bool kept = queue_ && !queue_->kept.empty();
+  if (!paused_ && kept) return Due::receive;
+  if (!paused_ && peer_finished_ && !end_told_) return Due::end;
+  return drained_ ? Due::drained : Due::nothing;
+}
+
+std::vector<std::byte> ConnectionState::take_kept() {
+  std::vector<std::byte> kept;
+  if (queue_) kept.swap(queue_->kept);
+  drop_if_empty();
+  return kept;
+}
+
+void ConnectionState::take_due(Due due) {
+  if (due == Due::end) end_told_ = true;
+  if (due == Due::drained) drained_ = false;
+}
+
+Time ConnectionState::deadline() const {
+  if (ended()) return Time::max();
+  const Time earliest = std::min(deadline_, write_deadline());
+  const bool may_idle = phase_ == Phase::open && unsent_bytes() == 0 && options_->idle_timeout.count() > 0;
+  return may_idle ? std::min(earliest, after(moved_, options_->idle_timeout)) : earliest;
+}
+
+}  // namespace ladder

@@ -1,0 +1,151 @@
+// One connection's accounting: what has arrived, what is owed, how it ends. No I/O, no thread, no clock: the
+// model feeds it what happened, with the time, and asks what to do. Callbacks only record commands in it.
+//
+//        fed                                           asked
+//        received  peer_finished  sent  blocked        wants_receive  wants_send  unsent
+//        acknowledged  shut_down  failed  expired      next  due  deadline
+//
+//     open ──close()──▶ closing ──queue empty: FIN──▶ lingering ──the peer's FIN, or its time is up──▶ ended
+//       └────────────── failed(), abort(), a timeout ──────────────────────────▶ ended, or reset
+//
+// Who calls it holds the connection's strand (strand.h), so it needs no lock.
+// tests/unit/connection_histories_test.cpp drives it through random histories against a plain model of the
+// contract.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <system_error>
+#include <vector>
+
+#include <ladder/server.h>
+
+namespace ladder {
+
+/// What the model does next for a connection: go on, send FIN, close, or close with a reset.
+enum class Step : std::uint8_t { serve, shut_down, close, reset };
+
+/// A callback that has fallen due.
+enum class Due : std::uint8_t { nothing, receive, end, drained };
+
+class ConnectionState {
+ public:
+  class Spare;
+
+  ConnectionState() = default;  // an empty session's
+  /// A new connection. The options are the server's and outlive it. `listens`: somebody takes what comes.
+  ConnectionState(const Options& options, Time now, bool listens = true)
+      : options_(&options), moved_(now), listens_(listens) {}
+
+  // ---- what happened -------------------------------------------------------------------------------------
+  /// Bytes came. True: hand them to on_receive now. False: they were kept (paused) or dropped (closing).
+  bool received(Bytes bytes, Time now);
+  void peer_finished(Time now);
+  /// The system took `count` bytes from the front of unsent().
+  void sent(std::size_t count, Time now);
+  /// The system would take no more; the peer has acknowledged so many bytes (os::acknowledged).
+  void blocked(std::uint64_t acknowledged, Time now);
+  /// Before a deadline is judged: so many the peer has acknowledged by now, the last ones perhaps at `when`. If they are
+  /// more than at the last look, the connection has moved.
+  void acknowledged(std::uint64_t bytes, Time when);
+  /// FIN was sent; the peer's is waited for, up to the close timeout.
+  void shut_down(Time now);
+  /// ... or no longer: nothing of ours can be lost any more.
+  void stop_lingering();
+  /// The connection is over, and why. `step` is Step::close or Step::reset.
+  void failed(CloseReason reason, std::error_code error, Step step);
+  /// deadline() has passed. `acknowledged` shows whether the peer took something after all.
+  void expired(std::uint64_t acknowledged, Time now);
+
+  // ---- what the service commands ----------------------------------------------------------------------------
+  SendResult send(Bytes bytes);
+  /// A send was refused for want of room: on_drained is owed, when there is some again.
+  void turned_away();
+  /// As send, for bytes that another thread's send was promised a place for, and perhaps told to stop: then
+  /// on_drained is owed to it, even if the queue has emptied meanwhile.
+  void send_promised(Bytes bytes, bool told_congested = false);
+  void pause() { paused_ = true; }
+  void resume() { paused_ = false; }
+  void close() { finish(peer_finished_ ? CloseReason::peer : CloseReason::local); }
+  void abort() { failed(CloseReason::local, {}, Step::reset); }
+  void expire_at(Time time);
+  /// close(), for a reason of the server's.
+  void finish(CloseReason reason);
+
+  // ---- what to do -----------------------------------------------------------------------------------------
+  bool wants_receive() const;
+  bool wants_send() const { return unsent_bytes() > 0 || due() != Due::nothing; }
+  /// The next bytes for the system. They do not move until sent() has counted them, even as more is queued.
+  Bytes unsent();
+  std::size_t unsent_bytes() const;
+  Step next() const;
+  Due due() const;
+  /// Takes what due() promised: the kept bytes (Due::receive), or the mark that a callback was owed.
+  std::vector<std::byte> take_kept();
+  void take_due(Due due);
+  /// When expired() is to be called, or Time::max().
+  Time deadline() const;
+  bool lingering() const { return phase_ == Phase::lingering; }  ///< our FIN is out, the peer's not in
+  bool open() const { return phase_ == Phase::open; }            ///< sends are taken
+  bool paused() const { return phase_ == Phase::open && paused_; }
+  bool closing() const { return phase_ == Phase::closing; }  ///< close() was called, and our FIN is not out
+  bool ended() const { return phase_ >= Phase::ended; }
+  Time moved() const { return moved_; }  ///< when bytes last moved, either way
+  CloseReason reason() const { return reason_; }
+  std::error_code error() const {
+    return {error_, generic_ ? std::generic_category() : std::system_category()};
+  }
+
+ private:
+  enum class Phase : std::uint8_t { open, closing, lingering, ended, reset };
+
+  /// Bytes under way. It exists only while there are some, so an idle connection costs one pointer.
+  struct Queue {
+    std::vector<std::byte> front, back;  // front is with the system; back grows
+    std::size_t front_sent = 0;
+    std::vector<std::byte> kept;       // received, and not yet delivered for a pause
+    std::uint64_t acknowledged = 0;    // by the peer, at the last of these looks
+    Time blocked_since = Time::max();  // the system would take no more, nor the peer; Time::max(): it takes
+    Time next_look{};                  // whether the peer has acknowledged something
+    bool empty() const { return front.size() == front_sent && back.empty() && kept.empty(); }
+  };
+  Queue& queue();
+  void drop_if_empty();
+  Time write_deadline() const;
+  void look_at_peer(std::uint64_t acknowledged, Time now);
+
+  const Options* options_ = nullptr;
+  std::unique_ptr<Queue> queue_;
+  Time moved_{};                    // when bytes last moved, either way
+  std::uint64_t acknowledged_ = 0;  // by the peer, at the last look
+  Time deadline_ = Time::max();     // open: the service's own; lingering: the close timeout's
+  int error_ = 0;
+  Phase phase_ = Phase::open;
+  CloseReason reason_ = CloseReason::local;
+  bool listens_ : 1 = true;     // on_receive is there
+  bool paused_ : 1 = false;     // by the service
+  bool congested_ : 1 = false;  // above the high mark, and not yet down to the low one
+  bool drained_ : 1 = false;    // on_drained is owed
+  bool peer_finished_ : 1 = false;
+  bool end_told_ : 1 = false;
+  bool generic_ : 1 = false;  // error_ is one of std::errc: a code without its category means something else
+};
+
+/// On the stack of a thread that serves many connections: keeps the queue that emptied last for the next one that is
+/// needed, so that no message costs an allocation. Not a thread_local object: MinGW-w64 frees a thread's memory before
+/// it calls the destructors of what lies there.
+class ConnectionState::Spare {
+ public:
+  Spare() { mine_ = this; }
+  ~Spare() { mine_ = nullptr; }
+  Spare(const Spare&) = delete;
+  Spare& operator=(const Spare&) = delete;
+
+ private:
+  friend class ConnectionState;
+  std::unique_ptr<Queue> queue_{};
+  static constinit thread_local Spare* mine_;
+};
+
+}  // namespace ladder

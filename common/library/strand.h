@@ -1,0 +1,182 @@
+// Which thread serves a connection. This file alone holds that protocol:
+//
+// 1. Every stimulus goes through try_acquire(), the system's events included. A wrong generation is gone. If another
+//    thread holds the strand, the event is left for it; else the caller holds it, with all that is pending.
+// 2. Another thread's command is appended by post(). If nobody holds the strand and no notification is out, one is sent,
+//    under the lock. It never takes the strand. It carries the id, so a late one finds nobody.
+// 3. The holder works without the lock. release() hands it what has come meanwhile and leaves it the strand; if nothing
+//    has, it re-arms under the lock, and then the strand is free.
+// 4. Who ends a connection holds its strand.
+// 5. A thread holds one strand, and never waits for another's inside a callback: A→B and B→A cannot deadlock.
+//
+// So callbacks never overlap, no lock is held during one, no command is lost, and no wake-up either.
+// tests/unit/strand_test.cpp walks the interleavings one by one: a stress test misses bugs here, since later
+// traffic notifies again.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "common/library/slot_map.h"
+namespace ladder {
+
+struct Command {
+  enum class Kind : std::uint8_t { send, resume, close, stop, abort };
+  Kind kind;
+  std::vector<std::byte> bytes{};  // of a send
+  std::size_t backlog = 0;         // of a send: what waits with it, as its sender was told
+};
+
+/// What came while another thread held the strand.
+struct Pending {
+  std::uint32_t events = 0;  // the model's own bits, gathered
+  bool turned_away = false;  // a send found no room: on_drained is owed
+  std::vector<Command> commands{};
+  bool empty() const { return events == 0 && !turned_away && commands.empty(); }
+};
+
+class Strand {
+ public:
+  static constexpr std::size_t takes_no_more = std::size_t(-1);  // a backlog: sends are refused
+
+  /// A new session, whose strand the caller holds. Returns the generation that its id carries.
+  std::uint64_t start_session() {
+    const std::lock_guard lock(mutex_);
+    acquired_ = true;
+    generation_ = generation_ == last_generation ? 1 : generation_ + 1;  // never 0: no id has that value
+    in_use_ = true;
+    return generation_;
+  }
+
+  /// The session ends; what is pending is dropped. The caller holds the strand.
+  void end_session() {
+    std::vector<Command> dropped;  // freed after the lock
+    const std::lock_guard lock(mutex_);
+    in_use_ = acquired_ = notified_ = false;
+    dropped.swap(pending_.commands);
+    pending_ = {};
+    backlog_ = 0;
+  }
+
+  /// True: the caller holds the strand, and `pending` is all that was, with `events`. False: nothing to do here.
+  bool try_acquire(std::uint64_t generation, std::uint32_t events, Pending& pending) {
+    const std::lock_guard lock(mutex_);
+    if (!in_use_ || generation != generation_) return false;
+    if (acquired_) {
+      pending_.events |= events;
+      return false;
+    }
+    acquired_ = true;
+    notified_ = false;
+    pending = std::exchange(pending_, {});
+    pending.events |= events;
+    return true;
+  }
+
+  /// True: the strand is free. False: the caller keeps it, for what has come or because `rearm` failed.
+  /// `backlog` is the length of the send queue, or takes_no_more. `rearm` returns an error_code, and is
+  /// called under the lock.
+  template <class Rearm>
+  bool release(std::size_t backlog, Pending& pending, std::error_code& error, Rearm rearm) {
+    const std::lock_guard lock(mutex_);
+    set_backlog(backlog);
+    if (!pending_.empty()) {
+      pending = std::exchange(pending_, {});
+      return false;
+    }
+    error = rearm();
+    if (error) return false;
+    acquired_ = false;
+    return true;
+  }
+
+  /// As release(), but what is pending stays for whoever comes next, and `notify` is called for it: a holder to whom
+  /// something comes without end has others to serve. False only if `rearm` failed.
+  template <class Rearm, class Notify>
+  bool yield(std::size_t backlog, std::error_code& error, Rearm rearm, Notify notify) {
+    const std::lock_guard lock(mutex_);
+    error = rearm();
+    if (error) return false;
+    notify(generation_);  // if it throws, the strand is still the caller's
+    notified_ = true;
+    set_backlog(backlog);
+    acquired_ = false;
+    return true;
+  }
+
+  /// From now on every send is refused. Returns the commands that came before. The caller holds the strand.
+  std::vector<Command> close() {
+    const std::lock_guard lock(mutex_);
+    backlog_ = takes_no_more;
+    return std::exchange(pending_.commands, {});
+  }
+
+  enum class Posted : std::uint8_t { gone, full, taken };
+  /// Leaves a command for the session of that generation, or for whichever there is. `cap` bounds the bytes that
+  /// wait, here and in the send queue; `backlog` tells how many do. If it throws, no command was left.
+  template <class Notify>
+  Posted post(std::optional<std::uint64_t> generation, Command command, std::size_t cap, std::size_t& backlog,
+              Notify notify) {
+    const std::lock_guard lock(mutex_);
+    if (!in_use_ || generation.value_or(generation_) != generation_) return Posted::gone;
+    std::size_t waiting = backlog_;
+    if (command.kind == Command::Kind::send) {
+      if (backlog_ == takes_no_more) return Posted::gone;
+      if (backlog_ + command.bytes.size() > cap) {
+        pending_.turned_away = true;  // no notification: bytes wait, and whoever sends them finds this
+        return Posted::full;
+      }
+      command.backlog = waiting = backlog_ + command.bytes.size();
+    } else if (command.kind != Command::Kind::resume) {
+      waiting = takes_no_more;  // it ends the connection: what comes after it is too late
+    }
+    // The notification first: it may throw, and so may append. Whoever gets it waits for the lock; one who then finds no
+    // command has come for nothing. The other way round a send that threw would have been left here, and be sent again.
+    if (!acquired_ && !notified_) {
+      notify(generation_);
+      notified_ = true;
+    }
+    append(std::move(command));
+    backlog = backlog_ = waiting;
+    return Posted::taken;
+  }
+
+ private:
+  /// A crowd of small sends becomes one: a record for each byte would cost a hundred times the bytes.
+  void append(Command command) {
+    if (command.kind == Command::Kind::send && !pending_.commands.empty() &&
+        pending_.commands.back().kind == Command::Kind::send) {
+      Command& last = pending_.commands.back();
+      last.bytes.insert(last.bytes.end(), command.bytes.begin(), command.bytes.end());
+      last.backlog = std::max(last.backlog, command.backlog);
+    } else {
+      pending_.commands.push_back(std::move(command));
+    }
+  }
+
+  /// What waits is the holder's queue and what is in the pending, unless an end is on its way.
+  void set_backlog(std::size_t queued) {
+    bool ends = queued == takes_no_more;
+    for (const Command& command : pending_.commands) {
+      ends = ends || (command.kind != Command::Kind::send && command.kind != Command::Kind::resume);
+      if (!ends) queued += command.bytes.size();
+    }
+    backlog_ = ends ? takes_no_more : queued;
+  }
+
+  std::mutex mutex_;
+  std::uint64_t generation_ = 0;
+  bool in_use_ = false;
+  bool acquired_ = false;
+  bool notified_ = false;
+  Pending pending_{};
+  std::size_t backlog_ = 0;
+};
+
+}  // namespace ladder

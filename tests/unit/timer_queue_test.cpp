@@ -1,0 +1,164 @@
+// What expires next (common/library/timer_queue.h).
+#include "common/library/timer_queue.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <ladder/server.h>
+
+using namespace ladder;
+using namespace std::chrono_literals;
+
+namespace {
+constexpr Time start{1h};
+constexpr ConnectionId a{1}, b{2}, c{3};
+using Ids = std::vector<ConnectionId>;
+
+Ids sorted(Ids ids) {
+  std::ranges::sort(ids, {}, &ConnectionId::value);
+  return ids;
+}
+
+Ids expired(TimerQueue& queue, Time now) {
+  Ids ids;
+  while (const auto id = queue.expired(now))
+    ids.push_back(*id);
+  return ids;
+}
+}  // namespace
+
+TEST_CASE("timer_queue: come out when they are due, the earliest first") {
+  TimerQueue queue;
+  CHECK(queue.next() == Time::max());
+  CHECK(expired(queue, start).empty());
+  Timer first{.id = a}, second{.id = b}, third{.id = c};
+  queue.set(third, start + 3ms);
+  queue.set(first, start + 1ms);
+  queue.set(second, start + 2ms);
+  CHECK(third.due == start + 3ms);
+  CHECK(queue.next() == start + 1ms);
+  CHECK(expired(queue, start + 1ms - 1ns).empty());
+  CHECK(expired(queue, start + 1ms) == Ids{a});
+  CHECK(queue.next() == start + 2ms);
+  CHECK(expired(queue, start + 1h) == Ids{b, c});
+  CHECK(queue.next() == Time::max());
+  CHECK(expired(queue, start + 1h).empty());
+}
+
+TEST_CASE("timer_queue: one that is set again has moved, and comes out once") {
+  TimerQueue queue;
+  Timer first{.id = a}, second{.id = b};
+  queue.set(first, start + 2ms);
+  queue.set(second, start + 2ms);
+  queue.set(first, start + 1ms);
+  CHECK(expired(queue, start + 1ms) == Ids{a});
+  queue.set(second, start + 3ms);
+  CHECK(expired(queue, start + 2ms).empty());
+  queue.set(first, start + 3ms);  // one that is out
+  CHECK(sorted(expired(queue, start + 3ms)) == Ids{a, b});
+}
+
+TEST_CASE("timer_queue: one that is cancelled never comes out") {
+  TimerQueue queue;
+  Timer first{.id = a}, second{.id = b};
+  queue.cancel(first);  // one that was never set
+  queue.set(first, start + 1ms);
+  queue.set(second, start + 2ms);
+  queue.cancel(first);
+  CHECK(first.due == Time::max());
+  CHECK(queue.next() == start + 2ms);
+  CHECK(expired(queue, start + 1h) == Ids{b});
+  queue.cancel(second);  // one that is out
+  CHECK(queue.next() == Time::max());
+}
+
+TEST_CASE("timer_queue: who sleeps is told of an earlier one, and not of a later one") {
+  TimerQueue queue;
+  Timer first{.id = a}, second{.id = b}, third{.id = c};
+  CHECK(queue.set(first, start + 5ms));
+  CHECK_FALSE(queue.set(second, start + 6ms));
+  CHECK(queue.set(third, start + 4ms));
+  CHECK_FALSE(queue.set(second, start + 5ms));
+  CHECK(queue.set(third, start + 3ms));
+  CHECK(expired(queue, start + 4ms) == Ids{c});
+  CHECK(queue.set(second, start + 4ms));
+  expired(queue, start + 1h);
+  CHECK(queue.set(first, start + 2h));
+}
+
+TEST_CASE("timer_queue: random ones, beside a plain map") {
+  std::mt19937 random(1);
+  TimerQueue queue;
+  std::vector<Timer> timers(200);
+  for (std::size_t i = 0; i < timers.size(); ++i)
+    timers[i].id = {i + 1};
+  std::map<std::uint64_t, Time> plain;
+  const auto earliest = [&] {
+    Time time = Time::max();
+    for (const auto& [id, due] : plain)
+      time = std::min(time, due);
+    return time;
+  };
+  Time now = start;
+  for (int step = 0; step < 100'000; ++step) {
+    Timer& timer = timers[random() % timers.size()];
+    switch (random() % 4) {
+      case 0:
+        queue.cancel(timer);
+        plain.erase(timer.id.value);
+        break;
+      case 1: {
+        now += Milliseconds(random() % 5);
+        Ids due;
+        for (const auto& [id, time] : plain)
+          if (time <= now) due.push_back({id});
+        std::erase_if(plain, [&](const auto& one) { return one.second <= now; });
+        REQUIRE(sorted(expired(queue, now)) == due);
+        break;
+      }
+      default:
+        const Time time = now + Milliseconds(random() % 50);
+        const bool earlier = time < earliest();
+        plain[timer.id.value] = time;
+        const bool told = queue.set(timer, time);
+        REQUIRE((told || !earlier));
+    }
+    REQUIRE(queue.next() == earliest());
+  }
+}
+
+TEST_CASE("timer_queue: of many threads each comes out once") {
+  TimerQueue queue;
+  constexpr std::uint64_t each = 20'000;
+  std::vector<Ids> out(3);
+  std::vector<Timer> timers(3 * each);
+  for (std::size_t i = 0; i < timers.size(); ++i)
+    timers[i].id = {i + 1};
+  const auto work = [&](std::size_t worker) {
+    std::mt19937 random(static_cast<unsigned>(worker));
+    for (std::uint64_t i = 0; i < each; ++i) {
+      queue.set(timers[worker * each + i], start + Milliseconds(random() % 1000));
+      const Ids due = expired(queue, start + Milliseconds(i * 1000 / each));
+      out[worker].insert(out[worker].end(), due.begin(), due.end());
+    }
+  };
+  {
+    const std::jthread one(work, 0), two(work, 1), three(work, 2);
+  }
+  Ids all = expired(queue, start + 1h);
+  for (const Ids& some : out)
+    all.insert(all.end(), some.begin(), some.end());
+  REQUIRE(all.size() == 3 * each);
+  all = sorted(std::move(all));
+  for (std::uint64_t i = 0; i < all.size(); ++i)
+    if (all[i].value != i + 1) FAIL("id " << i + 1 << " came twice, or never");
+}

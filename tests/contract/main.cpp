@@ -8,6 +8,7 @@
 int main(int argc, char** argv) {
   using namespace ladder::contract;
   users_thread = true;
+  allow_descriptors();
   for (int i = 1; i < argc; ++i)
     if (argv[i] == "--queue=per-worker"sv) queue_under_test = ladder::Queue::per_worker;
   doctest::Context context(argc, argv);

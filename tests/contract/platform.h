@@ -48,6 +48,10 @@ class SmallStacks {
   [[maybe_unused]] std::size_t before_ = 0;
 };
 
+/// From now on this process may have as many descriptors as the hard limit allows. A server program sees to that itself,
+/// a library leaves it to its user.
+void allow_descriptors();
+
 /// A descriptor that does nothing but take a place.
 os::Descriptor place_holder();
 

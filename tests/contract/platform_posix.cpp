@@ -93,6 +93,12 @@ Milliseconds cpu_time() {
   return Milliseconds{std::clock() * 1000 / CLOCKS_PER_SEC};
 }
 
+void allow_descriptors() {
+  rlimit limit = descriptors();
+  limit.rlim_cur = limit.rlim_max;
+  demand(::setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
+}
+
 bool NoMoreDescriptors::possible() {
   return true;
 }

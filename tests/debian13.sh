@@ -67,7 +67,8 @@ copy() {
   mkdir -p "$chroot/$1"
   git ls-files -z --cached --others --exclude-standard | tar --create --null --files-from=- --ignore-failed-read 2>/dev/null |
     tar --extract --directory "$chroot/$1"
-  there sh -c "cd /$1 && git init -q && git add -A && git -c user.name=check -c user.email=check@localhost commit -qm copy"
+  there sh -c "cd /$1 && git init -q && git add -A && git config user.name check && git config user.email check@localhost &&
+    git commit -qm copy && for _ in 1 2 3; do git commit -q --allow-empty -m 'nothing changed: clang-tidy has been here'; done"
 }
 
 # tree COMMANDS: a shell's words in the copy, with the functions of cmake/setup.sh.

@@ -13,6 +13,10 @@
 // docs/contract.md numbers what holds for every model, and names the tests that hold it.
 #pragma once
 
+#if (defined(_MSVC_LANG) ? _MSVC_LANG : __cplusplus) < 202002L
+#error "Socket Ladder needs C++20: -std=c++20, /std:c++20 or, in CMake, the feature cxx_std_20"
+#endif
+
 #include <algorithm>
 #include <any>
 #include <array>
@@ -27,6 +31,10 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+
+#ifdef __ELF__
+#pragma GCC visibility push(default)  // of a shared library this much is seen from outside
+#endif
 
 namespace ladder {
 
@@ -216,3 +224,7 @@ struct Profile {
 Profile profile(const Options&);
 
 }  // namespace ladder
+
+#ifdef __ELF__
+#pragma GCC visibility pop
+#endif

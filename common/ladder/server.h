@@ -39,6 +39,10 @@
 namespace ladder {
 
 using Bytes = std::span<const std::byte>;
+/// The bytes as text, in place.
+inline std::string_view text(Bytes bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 using Clock = std::chrono::steady_clock;
 using Time = Clock::time_point;
 using Milliseconds = std::chrono::milliseconds;
@@ -98,7 +102,7 @@ struct Session;  // the library's own record of a connection
 /// The connection a callback is about. Valid inside that callback only: keep its id() for later.
 class Connection {
  public:
-  Connection(Session& session, Server& server, ConnectionId id) : seat_(session), server_(server), id_(id) {}
+  Connection(Session& session, Server& server, ConnectionId id) : session_(session), server_(server), id_(id) {}
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -112,6 +116,8 @@ class Connection {
   SendResult send(Bytes);
   SendResult send(std::string_view text) { return send(std::as_bytes(std::span(text))); }
 
+  std::size_t queued() const;  ///< bytes of ours that the system has not taken yet
+
   void pause();  ///< no on_receive and no on_end until resume(); what has already arrived is kept
   void resume();
   void close();  ///< send all that is queued, then FIN, then wait for the peer's FIN (Options::close_timeout)
@@ -122,7 +128,7 @@ class Connection {
   void expire_at(Time);
 
  private:
-  Session& seat_;
+  Session& session_;
   Server& server_;
   ConnectionId id_;
 };
@@ -190,8 +196,18 @@ class Server {
 
   /// From any thread. `gone` if the id's connection is closed or closing; other results as Connection::send.
   virtual SendResult send(ConnectionId, Bytes) = 0;
-  virtual void resume(ConnectionId) = 0;  ///< nothing happens for an id that is gone
+  SendResult send(ConnectionId id, std::string_view text) { return send(id, std::as_bytes(std::span(text))); }
+
+  /// As a callback of the connection's: after those that run, before those that come, with the same Connection. From any
+  /// thread; from one of the connection's own callbacks too, behind which it runs. False: the connection is gone. If it
+  /// ends first, by close() or otherwise, the task is destroyed and has not run.
+  virtual bool post(ConnectionId, std::function<void(Connection&)> task) = 0;
+
+  /// As the calls of Connection, from any thread. Nothing happens for an id that is gone.
+  virtual void pause(ConnectionId) = 0;
+  virtual void resume(ConnectionId) = 0;
   virtual void close(ConnectionId) = 0;
+  virtual void abort(ConnectionId) = 0;
 
   /// Serves until stop(); the calling thread works too. Throws std::system_error if it cannot start.
   virtual void run() = 0;
@@ -224,6 +240,11 @@ struct Profile {
 Profile profile(const Options&);
 
 }  // namespace ladder
+
+template <>
+struct std::hash<ladder::ConnectionId> {
+  std::size_t operator()(ladder::ConnectionId id) const noexcept { return std::hash<std::uint64_t>()(id.value); }
+};
 
 #ifdef __ELF__
 #pragma GCC visibility pop

@@ -96,8 +96,19 @@ SendResult ServerBase::send(ConnectionId id, Bytes bytes) {
   const bool too_large = bytes.size() > options_.hard_cap;
   if (too_large) bytes = {};  // still asked whether it is gone
   const SendResult result =
-      post(*session, slot_of(id), generation_of(id), {Command::Kind::send, {bytes.begin(), bytes.end()}});
+      leave_command(*session, slot_of(id), generation_of(id), {Command::Kind::send, {bytes.begin(), bytes.end()}});
   return too_large && result != SendResult::gone ? SendResult::too_large : result;
+}
+
+/// Left for the holder even by the holder itself: a task never runs inside another callback.
+bool ServerBase::post(ConnectionId id, std::function<void(Connection&)> task) {
+  Session* session = sessions_.find(slot_of(id));
+  return session && leave_command(*session, slot_of(id), generation_of(id),
+                                  {.kind = Command::Kind::task, .task = std::move(task)}) != SendResult::gone;
+}
+
+void ServerBase::pause(ConnectionId id) {
+  post_command(id, Command::Kind::pause);
 }
 
 void ServerBase::resume(ConnectionId id) {
@@ -108,18 +119,22 @@ void ServerBase::close(ConnectionId id) {
   post_command(id, Command::Kind::close);
 }
 
+void ServerBase::abort(ConnectionId id) {
+  post_command(id, Command::Kind::abort);
+}
+
 void ServerBase::post_command(ConnectionId id, Command::Kind kind) {
   Session* session = sessions_.find(slot_of(id));
   if (!session) return;
   if (!holds(*session)) {
-    post(*session, slot_of(id), generation_of(id), {kind});
+    leave_command(*session, slot_of(id), generation_of(id), {kind});
   } else if (session->id() == id) {
     Pending mine{.commands = {{kind}}};
     apply(*session, mine);
   }
 }
 
-SendResult ServerBase::post(Session& session, std::uint32_t slot, std::optional<std::uint64_t> generation,
+SendResult ServerBase::leave_command(Session& session, std::uint32_t slot, std::optional<std::uint64_t> generation,
                             Command command) {
   std::size_t backlog = 0;
   const bool sends_bytes = !command.bytes.empty();  // of no bytes nothing drains
@@ -134,7 +149,7 @@ SendResult ServerBase::post(Session& session, std::uint32_t slot, std::optional<
 void ServerBase::broadcast(Command::Kind kind, Time until) {
   for (std::uint32_t slot = 0; slot < sessions_.used();)
     try {
-      post(*sessions_.find(slot), slot, std::nullopt, {kind});
+      leave_command(*sessions_.find(slot), slot, std::nullopt, {kind});
       ++slot;
     } catch (const std::bad_alloc&) {  // nobody is left out, and who stops can wait
       if (Clock::now() >= until) return;
@@ -181,7 +196,7 @@ bool ServerBase::stop(Milliseconds drain) {
   if (!drained) {
     lock.unlock();
     enter_stage(Stage::aborting);
-    broadcast(Command::Kind::abort, Time::max());
+    broadcast(Command::Kind::stop_now, Time::max());
     lock.lock();
     changed_.wait(lock, empty);
   }
@@ -267,8 +282,14 @@ void ServerBase::apply(Session& session, Pending& pending) {
           session.state.send_promised(command.bytes, command.backlog > options_.high_mark);
         });
         break;
+      case Command::Kind::pause:
+        session.state.pause();
+        break;
       case Command::Kind::resume:
         session.state.resume();
+        break;
+      case Command::Kind::task:
+        if (session.state.open()) call(session, command.task);
         break;
       case Command::Kind::close:
         session.state.close();
@@ -277,6 +298,9 @@ void ServerBase::apply(Session& session, Pending& pending) {
         begin_stop(session);
         break;
       case Command::Kind::abort:
+        session.state.abort();
+        break;
+      case Command::Kind::stop_now:
         abort_for_stop(session);
         break;
     }
@@ -466,28 +490,31 @@ void ServerBase::wait_failed(const std::error_code& error) {
 // ---- what a callback sees
 
 const Endpoint& Connection::peer() const {
-  return seat_.peer;
+  return session_.peer;
 }
 std::any& Connection::context() {
-  return seat_.context;
+  return session_.context;
 }
 SendResult Connection::send(Bytes bytes) {
-  return seat_.state.send(bytes);
+  return session_.state.send(bytes);
+}
+std::size_t Connection::queued() const {
+  return session_.state.unsent_bytes();
 }
 void Connection::pause() {
-  seat_.state.pause();
+  session_.state.pause();
 }
 void Connection::resume() {
-  seat_.state.resume();
+  session_.state.resume();
 }
 void Connection::close() {
-  seat_.state.close();
+  session_.state.close();
 }
 void Connection::abort() {
-  seat_.state.abort();
+  session_.state.abort();
 }
 void Connection::expire_at(Time time) {
-  seat_.state.expire_at(time);
+  session_.state.expire_at(time);
 }
 
 }  // namespace ladder

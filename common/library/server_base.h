@@ -57,8 +57,11 @@ class ServerBase : public Server {
   Endpoint endpoint() const final { return endpoint_; }
   Stats stats() const final;
   SendResult send(ConnectionId, Bytes) final;
+  bool post(ConnectionId, std::function<void(Connection&)>) final;
+  void pause(ConnectionId) final;
   void resume(ConnectionId) final;
   void close(ConnectionId) final;
+  void abort(ConnectionId) final;
   bool stop(Milliseconds drain) final;
 
  protected:
@@ -182,7 +185,7 @@ class ServerBase : public Server {
   void abort_for_stop(Session&);
   void remove(Session&);
   void post_command(ConnectionId, Command::Kind);
-  SendResult post(Session&, std::uint32_t slot, std::optional<std::uint64_t> generation, Command);
+  SendResult leave_command(Session&, std::uint32_t slot, std::optional<std::uint64_t> generation, Command);
   void enter_stage(Stage);
   void broadcast(Command::Kind, Time until);
   void enter() { ++present_; }

@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -27,10 +28,12 @@
 namespace ladder {
 
 struct Command {
-  enum class Kind : std::uint8_t { send, resume, close, stop, abort };
+  enum class Kind : std::uint8_t { send, pause, resume, task, close, abort, stop, stop_now };
   Kind kind;
   std::vector<std::byte> bytes{};  // of a send
   std::size_t backlog = 0;         // of a send: what waits with it, as its sender was told
+  std::function<void(Connection&)> task{};
+  bool ends() const { return kind >= Kind::close; }  ///< the connection: a send behind it is too late
 };
 
 /// What came while another thread held the strand.
@@ -133,7 +136,7 @@ class Strand {
         return Posted::full;
       }
       command.backlog = waiting = backlog_ + command.bytes.size();
-    } else if (command.kind != Command::Kind::resume) {
+    } else if (command.ends()) {
       waiting = takes_no_more;  // it ends the connection: what comes after it is too late
     }
     // The notification first: it may throw, and so may append. Whoever gets it waits for the lock; one who then finds no
@@ -160,11 +163,11 @@ class Strand {
     }
   }
 
-  /// What waits is the holder's queue and what is in the pending, unless an end is on its way.
+  /// What waits is the holder's queue and what is pending, unless an end is on its way.
   void set_backlog(std::size_t queued) {
     bool ends = queued == takes_no_more;
     for (const Command& command : pending_.commands) {
-      ends = ends || (command.kind != Command::Kind::send && command.kind != Command::Kind::resume);
+      ends = ends || command.ends();
       if (!ends) queued += command.bytes.size();
     }
     backlog_ = ends ? takes_no_more : queued;

@@ -31,6 +31,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #ifdef __ELF__
 #pragma GCC visibility push(default)  // of a shared library this much is seen from outside
@@ -99,6 +100,31 @@ enum class SendResult : std::uint8_t {
 class Server;
 struct Session;  // the library's own record of a connection
 
+/// "An answer is owed": from Connection::defer(), for the thread that will send it, by id. Until it is gone the connection
+/// does not idle, and a stop and the default on_end wait for it (a stop up to its drain). It may outlive the connection and
+/// the server. Any thread may let it go, one at a time.
+class Deferred {
+ public:
+  struct Link;  // the library's own
+  Deferred() = default;
+  Deferred(std::shared_ptr<Link> link, ConnectionId id) : link_(std::move(link)), id_(id) {}
+  Deferred(Deferred&& other) noexcept : link_(std::move(other.link_)), id_(other.id_) {}
+  Deferred& operator=(Deferred&& other) noexcept {
+    end();
+    link_ = std::move(other.link_);
+    id_ = other.id_;
+    return *this;
+  }
+  ~Deferred() { end(); }
+
+  ConnectionId id() const { return id_; }  ///< where the answer goes
+
+ private:
+  void end() noexcept;
+  std::shared_ptr<Link> link_{};
+  ConnectionId id_{};
+};
+
 /// The connection a callback is about. Valid inside that callback only: keep its id() for later.
 class Connection {
  public:
@@ -120,6 +146,11 @@ class Connection {
 
   void pause();  ///< no on_receive and no on_end until resume(); what has already arrived is kept
   void resume();
+  /// FIN behind what is queued, and go on receiving: a relay passes on the end of one direction. Sends are `gone` from here.
+  /// When both sides have finished, the connection closes.
+  void finish();
+  /// An answer is owed, which another thread will send by id.
+  Deferred defer();
   void close();  ///< send all that is queued, then FIN, then wait for the peer's FIN (Options::close_timeout)
   void abort();  ///< reset the connection and drop the queue; in on_open: reject
   /// A deadline of the service's own, beside the timeouts: when it passes, the connection is closed as an

@@ -97,6 +97,10 @@ void ConnectionState::acknowledged(std::uint64_t bytes, Time when) {
 
 void ConnectionState::shut_down(Time now) {
   if (ended()) return;
+  if (phase_ == Phase::open) {
+    fin_sent_ = true;
+    return;
+  }
   phase_ = Phase::lingering;
   deadline_ = options_->close_timeout.count() > 0 ? after(now, options_->close_timeout) : Time::max();
 }
@@ -145,7 +149,7 @@ void ConnectionState::expired(std::uint64_t acknowledged, Time now) {
 }
 
 SendResult ConnectionState::send(Bytes bytes) {
-  if (phase_ != Phase::open) return SendResult::gone;
+  if (!takes_sends()) return SendResult::gone;
   if (bytes.size() > options_->hard_cap) return SendResult::too_large;
   if (unsent_bytes() + bytes.size() > options_->hard_cap) {
     turned_away();
@@ -162,7 +166,7 @@ void ConnectionState::turned_away() {
 }
 
 void ConnectionState::send_promised(Bytes bytes, bool told_congested) {
-  if (phase_ > Phase::closing || bytes.empty())
+  if (phase_ > Phase::closing || fin_sent_ || bytes.empty())
     return;  // what was promised before a close is sent before its FIN
   std::vector<std::byte>& back = queue().back;
   back.insert(back.end(), bytes.begin(), bytes.end());
@@ -175,7 +179,31 @@ void ConnectionState::expire_at(Time time) {
   if (phase_ == Phase::open) deadline_ = time;
 }
 
-void ConnectionState::finish(CloseReason reason) {
+/// Of a close that the service asks for: whose FIN was the first.
+CloseReason ConnectionState::own_reason() const {
+  if (finishing_) return reason_;
+  return peer_finished_ ? CloseReason::peer : CloseReason::local;
+}
+
+void ConnectionState::finish() {
+  if (phase_ != Phase::open || finishing_) return;
+  reason_ = own_reason();
+  finishing_ = true;
+}
+
+void ConnectionState::answered(Time now) {
+  moved_ = std::max(moved_, now);
+  if (--deferred_ == 0 && closes_later_) close_for(reason_);
+}
+
+void ConnectionState::close_when_answered(CloseReason reason) {
+  if (phase_ != Phase::open) return;
+  if (deferred_ == 0) return close_for(reason);
+  closes_later_ = true;
+  reason_ = reason;
+}
+
+void ConnectionState::close_for(CloseReason reason) {
   if (phase_ != Phase::open) return;
   phase_ = Phase::closing;
   reason_ = reason;
@@ -187,6 +215,7 @@ void ConnectionState::finish(CloseReason reason) {
 bool ConnectionState::wants_receive() const {
   if (peer_finished_ || ended()) return false;
   if (phase_ != Phase::open) return true;
+  if (closes_later_) return false;  // a stop waits for answers that are owed, and takes no new question
   // What nobody takes makes no queue grow, and a service that only sends must see the peer's FIN. SVC-08
   return !paused_ && !(congested_ && listens_);
 }
@@ -194,7 +223,8 @@ bool ConnectionState::wants_receive() const {
 Step ConnectionState::next() const {
   switch (phase_) {
     case Phase::open:
-      return Step::serve;
+      if (fin_sent_ && end_told_ && deferred_ == 0) return Step::close;
+      return finishing_ && !fin_sent_ && unsent_bytes() == 0 ? Step::shut_down : Step::serve;
     case Phase::closing:
       if (unsent_bytes() > 0) return Step::serve;
       return peer_finished_ ? Step::close : Step::shut_down;  // with the peer's FIN in, the close sends ours
@@ -231,7 +261,8 @@ void ConnectionState::take_due(Due due) {
 Time ConnectionState::deadline() const {
   if (ended()) return Time::max();
   const Time earliest = std::min(deadline_, write_deadline());
-  const bool may_idle = phase_ == Phase::open && unsent_bytes() == 0 && options_->idle_timeout.count() > 0;
+  const bool may_idle =
+      phase_ == Phase::open && unsent_bytes() == 0 && deferred_ == 0 && options_->idle_timeout.count() > 0;
   return may_idle ? std::min(earliest, after(moved_, options_->idle_timeout)) : earliest;
 }
 

@@ -67,11 +67,21 @@ class ConnectionState {
   void send_promised(Bytes bytes, bool told_congested = false);
   void pause() { paused_ = true; }
   void resume() { paused_ = false; }
-  void close() { finish(peer_finished_ ? CloseReason::peer : CloseReason::local); }
+  void close() { close_for(own_reason()); }
   void abort() { failed(CloseReason::local, {}, Step::reset); }
   void expire_at(Time time);
-  /// close(), for a reason of the server's.
-  void finish(CloseReason reason);
+  /// FIN behind what is queued; what comes is still told. When both sides have finished, the connection closes.
+  void finish();
+  /// An answer is owed: until all are answered() the connection does not idle, and close_when_answered() waits.
+  void defer() { ++deferred_; }
+  void answered(Time now);
+  /// close(), for a reason of the server's; the second one when nothing is owed any more.
+  void close_for(CloseReason reason);
+  void close_when_answered(CloseReason reason);
+  /// The default on_end. After finish() nothing is left to do for it.
+  void close_at_end() {
+    if (!finishing_) close_when_answered(CloseReason::peer);
+  }
 
   // ---- what to do -----------------------------------------------------------------------------------------
   bool wants_receive() const;
@@ -87,9 +97,11 @@ class ConnectionState {
   /// When expired() is to be called, or Time::max().
   Time deadline() const;
   bool lingering() const { return phase_ == Phase::lingering; }  ///< our FIN is out, the peer's not in
-  bool open() const { return phase_ == Phase::open; }            ///< sends are taken
+  bool open() const { return phase_ == Phase::open; }
+  bool takes_sends() const { return open() && !finishing_; }
   bool paused() const { return phase_ == Phase::open && paused_; }
-  bool closing() const { return phase_ == Phase::closing; }  ///< close() was called, and our FIN is not out
+  /// close() or finish() was called, and our FIN is not out.
+  bool closing() const { return phase_ == Phase::closing || (open() && finishing_ && !fin_sent_); }
   bool ended() const { return phase_ >= Phase::ended; }
   Time moved() const { return moved_; }  ///< when bytes last moved, either way
   CloseReason reason() const { return reason_; }
@@ -112,6 +124,7 @@ class ConnectionState {
   };
   Queue& queue();
   void drop_if_empty();
+  CloseReason own_reason() const;
   Time write_deadline() const;
   void look_at_peer(std::uint64_t acknowledged, Time now);
 
@@ -120,6 +133,7 @@ class ConnectionState {
   Time moved_{};                    // when bytes last moved, either way
   std::uint64_t acknowledged_ = 0;  // by the peer, at the last look
   Time deadline_ = Time::max();     // open: the service's own; lingering: the close timeout's
+  std::uint32_t deferred_ = 0;      // answers that other threads owe
   int error_ = 0;
   Phase phase_ = Phase::open;
   CloseReason reason_ = CloseReason::local;
@@ -129,6 +143,9 @@ class ConnectionState {
   bool drained_ : 1 = false;    // on_drained is owed
   bool peer_finished_ : 1 = false;
   bool end_told_ : 1 = false;
+  bool finishing_ : 1 = false;       // finish() was called
+  bool fin_sent_ : 1 = false;        // ... and the FIN is out
+  bool closes_later_ : 1 = false;    // for reason_, when nothing is owed any more
   bool generic_ : 1 = false;  // error_ is one of std::errc: a code without its category means something else
 };
 

@@ -61,7 +61,9 @@ ServerBase::ServerBase(Options options, Callbacks callbacks, os::Mode listener_m
       log_(options_.log),
       listener_(options_.host, options_.port, options_.backlog, listener_mode, options_.keep_alive),
       endpoint_(os::local_endpoint(listener_.handle())),
-      homes_(homes) {
+      homes_(homes),
+      link_(std::make_shared<Deferred::Link>()) {
+  link_->server = this;
   // The threads are made in run(), whose text would tell nobody, or at the first byte, with a crash.
   if (os::usual_stack() < os::stack_needed)
     throw std::runtime_error("a thread's stack has " + std::to_string(os::usual_stack() / 1024) +
@@ -70,6 +72,10 @@ ServerBase::ServerBase(Options options, Callbacks callbacks, os::Mode listener_m
 }
 
 void ServerBase::wait_for_stops() {
+  {
+    const std::unique_lock lock(link_->mutex);
+    link_->server = nullptr;
+  }
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return stops_ == 0; });
 }
@@ -288,6 +294,9 @@ void ServerBase::apply(Session& session, Pending& pending) {
       case Command::Kind::resume:
         session.state.resume();
         break;
+      case Command::Kind::answered:
+        session.state.answered(Clock::now());
+        break;
       case Command::Kind::task:
         if (session.state.open()) call(session, command.task);
         break;
@@ -318,7 +327,7 @@ void ServerBase::begin_stop(Session& session) {
   if (stage_ >= Stage::aborting) return abort_for_stop(session);
   session.state.resume();  // contract 10: what was read, and kept by a pause, is delivered
   dispatch(session);
-  session.state.finish(CloseReason::stopping);
+  session.state.close_when_answered(CloseReason::stopping);
 }
 
 void ServerBase::destroy(Session& session) {
@@ -405,7 +414,10 @@ void ServerBase::dispatch(Session& session) {
       }
       case Due::end:
         session.state.take_due(due);
-        callbacks_.on_end ? call(session, callbacks_.on_end) : session.state.close();
+        if (callbacks_.on_end)
+          call(session, callbacks_.on_end);
+        else  // an answer that is owed is for a peer that has only finished asking
+          session.state.close_at_end();
         break;
       case Due::drained:
         session.state.take_due(due);
@@ -487,6 +499,36 @@ void ServerBase::wait_failed(const std::error_code& error) {
   std::this_thread::sleep_for(accept_pause);
 }
 
+// ---- answers that are owed
+
+void ServerBase::answered(ConnectionId id) {
+  for (;;) try {
+      return post_command(id, Command::Kind::answered);
+    } catch (const std::bad_alloc&) {  // a stop waits for it, and who has answered can wait
+      std::this_thread::sleep_for(memory_pause);
+    }
+}
+
+struct Deferred::Link {
+  std::shared_mutex mutex{};
+  ServerBase* server = nullptr;  // null: it is gone
+};
+
+Deferred Connection::defer() {
+  Deferred deferred(static_cast<ServerBase&>(server_).link_, id_);
+  session_.state.defer();
+  return deferred;
+}
+
+void Deferred::end() noexcept {
+  if (!link_) return;
+  {
+    const std::shared_lock lock(link_->mutex);
+    if (link_->server) link_->server->answered(id_);
+  }
+  link_.reset();
+}
+
 // ---- what a callback sees
 
 const Endpoint& Connection::peer() const {
@@ -506,6 +548,9 @@ void Connection::pause() {
 }
 void Connection::resume() {
   session_.state.resume();
+}
+void Connection::finish() {
+  session_.state.finish();
 }
 void Connection::close() {
   session_.state.close();

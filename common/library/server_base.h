@@ -172,6 +172,8 @@ class ServerBase : public Server {
 
  private:
   friend class Connection;
+  friend class Deferred;
+  void answered(ConnectionId);  ///< by any thread: an answer is owed no longer
   enum class Stage : std::uint8_t { serving, stopping, aborting, finished };
   class StopUnderWay;
 
@@ -203,6 +205,7 @@ class ServerBase : public Server {
     Timer accepts_again{.id = listener_id};
   };
   std::vector<Home> homes_;
+  std::shared_ptr<Deferred::Link> link_;
 
   std::atomic<Stage> stage_ = Stage::serving;
   std::atomic<bool> aborted_ = false;     // some connection was reset by a stop
@@ -233,7 +236,7 @@ bool ServerBase::release(Session& session, std::uint32_t& events, bool more, Rea
     events = 0;
     return false;
   }
-  const std::size_t backlog = session.state.open() ? session.state.unsent_bytes() : Strand::takes_no_more;
+  const std::size_t backlog = session.state.takes_sends() ? session.state.unsent_bytes() : Strand::takes_no_more;
   const int rounds = held_.rounds + 1;
   Pending pending;
   std::error_code error;

@@ -28,7 +28,7 @@
 namespace ladder {
 
 struct Command {
-  enum class Kind : std::uint8_t { send, pause, resume, task, close, abort, stop, stop_now };
+  enum class Kind : std::uint8_t { send, pause, resume, task, answered, stop, close, abort, stop_now };
   Kind kind;
   std::vector<std::byte> bytes{};  // of a send
   std::size_t backlog = 0;         // of a send: what waits with it, as its sender was told

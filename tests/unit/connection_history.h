@@ -276,7 +276,7 @@ class Pair {
     return nullptr;
   }
   const char* stop(unsigned) {
-    state_.finish(CloseReason::stopping);
+    state_.close_for(CloseReason::stopping);
     model_.close(CloseReason::stopping);
     return nullptr;
   }

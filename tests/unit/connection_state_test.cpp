@@ -330,7 +330,7 @@ TEST_CASE(
     "connection_state: a FIN without a wait ends it; so does close_timeout, whatever arrives meanwhile") {
   const Options options = small();
   ConnectionState at_once(options, start);
-  at_once.finish(CloseReason::stopping);
+  at_once.close_for(CloseReason::stopping);
   at_once.shut_down(start);
   at_once.stop_lingering();
   CHECK(at_once.next() == Step::close);
@@ -386,7 +386,7 @@ TEST_CASE("connection_state: the reason is the first cause that cost something")
   }
   SUBCASE("a stop of one that is closing already changes nothing") {
     state.close();
-    state.finish(CloseReason::stopping);
+    state.close_for(CloseReason::stopping);
     CHECK(state.reason() == CloseReason::local);
   }
   SUBCASE("a reset while open") {

@@ -38,8 +38,7 @@ endif()
 
 # Only what <ladder/server.h> declares is seen from outside a shared library.
 function(ladder_library_properties target)
-  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
-                                             VISIBILITY_INLINES_HIDDEN ON)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden)
 endfunction()
 
 # The public header alone, where it can be included as <ladder/server.h>.

@@ -38,8 +38,10 @@ endif()
 
 # Only what <ladder/server.h> declares is seen from outside a shared library.
 function(ladder_library_properties target)
-  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
-                                             VISIBILITY_INLINES_HIDDEN ON)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden)
+  if(NOT WIN32)  # there g++ has a flag for it that clang-tidy does not know
+    set_target_properties(${target} PROPERTIES VISIBILITY_INLINES_HIDDEN ON)
+  endif()
 endfunction()
 
 # The public header alone, where it can be included as <ladder/server.h>.

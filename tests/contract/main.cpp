@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "tests/contract/harness.h"
+#include "tests/contract/platform.h"
 #include <ladder/server.h>
 
 int main(int argc, char** argv) {

@@ -1,8 +1,8 @@
 // A user's program: it knows the library by its package alone. The port is its argument.
-#include <ladder/server.h>
-
 #include <cstdint>
 #include <cstdlib>
+
+#include <ladder/server.h>
 
 int main(int, char** arguments) {
   const auto port = static_cast<std::uint16_t>(std::atoi(arguments[1]));

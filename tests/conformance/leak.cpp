@@ -206,15 +206,17 @@ TEST_CASE("LEAK-06 30 000 short connections under an idle timeout of a day") {
           if (server.process().under_wine()) throw NotApplicable("under Wine so many connections take 20 s");
           constexpr std::size_t first = 10'000, more = 30'000, allowed = 192 * KiB;
           come_and_reset(scene, server, first);
-          const std::uint64_t before = server.process().memory();
-          come_and_reset(scene, server, more);
-          const std::uint64_t after = std::max(before, server.process().memory());
-          const std::string grown = std::to_string((after - before) / KiB) + " KiB";
-          expect(after - before <= allowed,
-                 "at most " + std::to_string(allowed / KiB) + " KiB more for " + std::to_string(more) +
-                     " clients",
-                 grown);
-          scene.note(grown + " more");
+          // What stays is there after each round. A crowd of threads at one moment, of 02's, is there after one.
+          std::uint64_t grown = 0;
+          for (int round = 0; round < 3; ++round) {
+            const std::uint64_t before = server.process().memory();
+            come_and_reset(scene, server, more);
+            grown = std::max(before, server.process().memory()) - before;
+            if (grown <= allowed) return scene.note(std::to_string(grown / KiB) + " KiB more");
+          }
+          throw Failed("at most " + std::to_string(allowed / KiB) + " KiB more for " + std::to_string(more) +
+                           " clients",
+                       std::to_string(grown / KiB) + " KiB, for the third time");
         });
 }
 

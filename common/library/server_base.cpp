@@ -509,11 +509,6 @@ void ServerBase::answered(ConnectionId id) {
     }
 }
 
-struct Deferred::Link {
-  std::shared_mutex mutex{};
-  ServerBase* server = nullptr;  // null: it is gone
-};
-
 Deferred Connection::defer() {
   Deferred deferred(static_cast<ServerBase&>(server_).link_, id_);
   session_.state.defer();

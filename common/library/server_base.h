@@ -16,6 +16,7 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <shared_mutex>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -44,6 +45,13 @@ struct Session {
   std::any context{};
   Endpoint peer{};
   ConnectionState state{};
+};
+
+class ServerBase;
+
+struct Deferred::Link {
+  std::shared_mutex mutex{};
+  ServerBase* server = nullptr;  // null: it is gone
 };
 
 class ServerBase : public Server {

@@ -22,12 +22,6 @@ Bytes bytes(std::string_view text) {
   return std::as_bytes(std::span(text));
 }
 
-std::string text(Bytes bytes) {
-  std::string result;
-  for (const std::byte byte : bytes)
-    result += static_cast<char>(byte);
-  return result;
-}
 
 constexpr Time start{1h};
 const std::error_code no_error{};

@@ -98,7 +98,8 @@ struct Session;  // the library's own record of a connection
 /// The connection a callback is about. Valid inside that callback only: keep its id() for later.
 class Connection {
  public:
-  Connection(Session& session, Server& server, ConnectionId id) : seat_(session), server_(server), id_(id) {}
+  Connection(Session& session, Server& server, ConnectionId id)
+      : session_(session), server_(server), id_(id) {}
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -122,7 +123,7 @@ class Connection {
   void expire_at(Time);
 
  private:
-  Session& seat_;
+  Session& session_;
   Server& server_;
   ConnectionId id_;
 };

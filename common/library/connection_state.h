@@ -8,7 +8,7 @@
 //     open ──close()──▶ closing ──queue empty: FIN──▶ lingering ──the peer's FIN, or its time is up──▶ ended
 //       └────────────── failed(), abort(), a timeout ──────────────────────────▶ ended, or reset
 //
-// Who calls it holds the connection's strand (strand.h), so it needs no lock.
+// The caller holds the connection's strand (strand.h), so no lock is needed.
 // tests/unit/connection_histories_test.cpp drives it through random histories against a plain model of the
 // contract.
 #pragma once

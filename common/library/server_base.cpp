@@ -420,14 +420,14 @@ void ServerBase::keep_time(Session& session, Time now) try {
   const bool looks = session.timer.due <= now;  // `now` is fresh, so that entry has come out by now
   if (looks) session.timer.due = Time::max();
   if (looks || deadline <= now) {
-    // What the peer has taken is known here alone, and not from each send: what the system took may still be with it.
+    // Here alone the server asks what the peer has taken. A send does not tell: its bytes may still be with the system.
     const os::Acknowledged taken = os::acknowledged(session.socket.get());
     session.state.acknowledged(taken.bytes, now - taken.ago);
     session.state.expired(taken.bytes, now);
     deadline = session.state.deadline();
   }
   if (stopping() && session.state.lingering()) {
-    // A stop waits for no FIN from a peer that has had everything. That it has is told by no event.
+    // A stop waits for no FIN from a peer that has had everything. No event tells us that it has.
     if (nothing_to_lose(session, now)) return session.state.stop_lingering();
     deadline = std::min(deadline, now + acknowledgement_pause);
   }
@@ -466,28 +466,28 @@ void ServerBase::wait_failed(const std::error_code& error) {
 // ---- what a callback sees
 
 const Endpoint& Connection::peer() const {
-  return seat_.peer;
+  return session_.peer;
 }
 std::any& Connection::context() {
-  return seat_.context;
+  return session_.context;
 }
 SendResult Connection::send(Bytes bytes) {
-  return seat_.state.send(bytes);
+  return session_.state.send(bytes);
 }
 void Connection::pause() {
-  seat_.state.pause();
+  session_.state.pause();
 }
 void Connection::resume() {
-  seat_.state.resume();
+  session_.state.resume();
 }
 void Connection::close() {
-  seat_.state.close();
+  session_.state.close();
 }
 void Connection::abort() {
-  seat_.state.abort();
+  session_.state.abort();
 }
 void Connection::expire_at(Time time) {
-  seat_.state.expire_at(time);
+  session_.state.expire_at(time);
 }
 
 }  // namespace ladder

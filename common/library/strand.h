@@ -6,7 +6,7 @@
 //    under the lock. It never takes the strand. It carries the id, so a late one finds nobody.
 // 3. The holder works without the lock. release() hands it what has come meanwhile and leaves it the strand; if nothing
 //    has, it re-arms under the lock, and then the strand is free.
-// 4. Who ends a connection holds its strand.
+// 4. The thread that ends a connection holds its strand.
 // 5. A thread holds one strand, and never waits for another's inside a callback: A→B and B→A cannot deadlock.
 //
 // So callbacks never overlap, no lock is held during one, no command is lost, and no wake-up either.
@@ -33,7 +33,7 @@ struct Command {
   std::size_t backlog = 0;         // of a send: what waits with it, as its sender was told
 };
 
-/// What came while another thread held the strand.
+/// Events and commands that came while another thread held the strand.
 struct Pending {
   std::uint32_t events = 0;  // the model's own bits, gathered
   bool turned_away = false;  // a send found no room: on_drained is owed
@@ -136,8 +136,8 @@ class Strand {
     } else if (command.kind != Command::Kind::resume) {
       waiting = takes_no_more;  // it ends the connection: what comes after it is too late
     }
-    // The notification first: it may throw, and so may append. Whoever gets it waits for the lock; one who then finds no
-    // command has come for nothing. The other way round a send that threw would have been left here, and be sent again.
+    // The notification first: it may throw, and so may append. A thread that gets it waits for the lock; if it then
+    // finds no command, it has come for nothing. The other way round a send that threw would have been left here, and be sent again.
     if (!acquired_ && !notified_) {
       notify(generation_);
       notified_ = true;
@@ -160,7 +160,7 @@ class Strand {
     }
   }
 
-  /// What waits is the holder's queue and what is in the pending, unless an end is on its way.
+  /// What waits is the holder's queue and what is pending, unless an end is on its way.
   void set_backlog(std::size_t queued) {
     bool ends = queued == takes_no_more;
     for (const Command& command : pending_.commands) {

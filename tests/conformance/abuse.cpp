@@ -216,10 +216,6 @@ TEST_CASE("ABUSE-08 a peer that vanishes without a word: the idle timer frees it
         });
 }
 
-std::string text(Duration time) {
-  return std::to_string(std::chrono::duration_cast<milliseconds>(time).count()) + " ms";
-}
-
 /// Of a chat member 1 sends empty lines, a few chunks ahead of what member 2 has heard of them, and all others read.
 class Flood {
  public:

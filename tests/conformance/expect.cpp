@@ -412,6 +412,10 @@ TableEntry server_end(const Server& server, const Peer& peer) {
   throw Failed("the server's end of " + peer.name(), "no such socket");
 }
 
+std::string text(Duration time) {
+  return std::to_string(std::chrono::duration_cast<milliseconds>(time).count()) + " ms";
+}
+
 void need_threads_that_take_no_descriptor(const Scene& scene) {
   if (scene.profile().platform == "windows" && scene.profile().model == "thread_per_conn")
     throw NotApplicable("under Wine a thread takes descriptors too: not they run out first, but threads");

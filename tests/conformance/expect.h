@@ -91,6 +91,7 @@ TableEntry server_end(const Server&, const Peer&);
 
 /// Under Wine a thread takes descriptors, the wineserver's: where each client has one, threads run out first, and those
 /// who come then are closed. Throws NotApplicable there.
+std::string text(Duration);  ///< "42 ms"
 void need_threads_that_take_no_descriptor(const Scene&);
 void need_sends_that_a_close_respects(const Scene&, Server&);
 

@@ -254,7 +254,7 @@ void EpollServer::take_wakes(Instance& instance) {
   }
 }
 
-/// What has expired is notified: its callbacks come where all others of its connection do, one at a time.
+/// Notifies each connection whose deadline has passed: its callbacks come where all its others do, one at a time.
 void EpollServer::expire(Instance& instance) {
   {
     const std::lock_guard lock(instance.mutex);

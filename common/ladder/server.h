@@ -128,7 +128,8 @@ class Deferred {
 /// The connection a callback is about. Valid inside that callback only: keep its id() for later.
 class Connection {
  public:
-  Connection(Session& session, Server& server, ConnectionId id) : session_(session), server_(server), id_(id) {}
+  Connection(Session& session, Server& server, ConnectionId id)
+      : session_(session), server_(server), id_(id) {}
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -274,7 +275,9 @@ Profile profile(const Options&);
 
 template <>
 struct std::hash<ladder::ConnectionId> {
-  std::size_t operator()(ladder::ConnectionId id) const noexcept { return std::hash<std::uint64_t>()(id.value); }
+  std::size_t operator()(ladder::ConnectionId id) const noexcept {
+    return std::hash<std::uint64_t>()(id.value);
+  }
 };
 
 #ifdef __ELF__

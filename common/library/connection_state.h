@@ -8,7 +8,7 @@
 //     open ──close()──▶ closing ──queue empty: FIN──▶ lingering ──the peer's FIN, or its time is up──▶ ended
 //       └────────────── failed(), abort(), a timeout ──────────────────────────▶ ended, or reset
 //
-// Who calls it holds the connection's strand (strand.h), so it needs no lock.
+// The caller holds the connection's strand (strand.h), so no lock is needed.
 // tests/unit/connection_histories_test.cpp drives it through random histories against a plain model of the
 // contract.
 #pragma once
@@ -143,9 +143,9 @@ class ConnectionState {
   bool drained_ : 1 = false;    // on_drained is owed
   bool peer_finished_ : 1 = false;
   bool end_told_ : 1 = false;
-  bool finishing_ : 1 = false;       // finish() was called
-  bool fin_sent_ : 1 = false;        // ... and the FIN is out
-  bool closes_later_ : 1 = false;    // for reason_, when nothing is owed any more
+  bool finishing_ : 1 = false;     // finish() was called
+  bool fin_sent_ : 1 = false;      // ... and the FIN is out
+  bool closes_later_ : 1 = false;  // for reason_, when nothing is owed any more
   bool generic_ : 1 = false;  // error_ is one of std::errc: a code without its category means something else
 };
 

@@ -101,8 +101,8 @@ SendResult ServerBase::send(ConnectionId id, Bytes bytes) {
   if (holds(*session)) return session->id() == id ? session->state.send(bytes) : SendResult::gone;
   const bool too_large = bytes.size() > options_.hard_cap;
   if (too_large) bytes = {};  // still asked whether it is gone
-  const SendResult result =
-      leave_command(*session, slot_of(id), generation_of(id), {Command::Kind::send, {bytes.begin(), bytes.end()}});
+  const SendResult result = leave_command(*session, slot_of(id), generation_of(id),
+                                          {Command::Kind::send, {bytes.begin(), bytes.end()}});
   return too_large && result != SendResult::gone ? SendResult::too_large : result;
 }
 
@@ -140,8 +140,8 @@ void ServerBase::post_command(ConnectionId id, Command::Kind kind) {
   }
 }
 
-SendResult ServerBase::leave_command(Session& session, std::uint32_t slot, std::optional<std::uint64_t> generation,
-                            Command command) {
+SendResult ServerBase::leave_command(Session& session, std::uint32_t slot,
+                                     std::optional<std::uint64_t> generation, Command command) {
   std::size_t backlog = 0;
   const bool sends_bytes = !command.bytes.empty();  // of no bytes nothing drains
   const auto posted =
@@ -456,14 +456,14 @@ void ServerBase::keep_time(Session& session, Time now) try {
   const bool looks = session.timer.due <= now;  // `now` is fresh, so that entry has come out by now
   if (looks) session.timer.due = Time::max();
   if (looks || deadline <= now) {
-    // What the peer has taken is known here alone, and not from each send: what the system took may still be with it.
+    // Here alone the server asks what the peer has taken. A send does not tell: its bytes may still be with the system.
     const os::Acknowledged taken = os::acknowledged(session.socket.get());
     session.state.acknowledged(taken.bytes, now - taken.ago);
     session.state.expired(taken.bytes, now);
     deadline = session.state.deadline();
   }
   if (stopping() && session.state.lingering()) {
-    // A stop waits for no FIN from a peer that has had everything. That it has is told by no event.
+    // A stop waits for no FIN from a peer that has had everything. No event tells us that it has.
     if (nothing_to_lose(session, now)) return session.state.stop_lingering();
     deadline = std::min(deadline, now + acknowledgement_pause);
   }
@@ -502,7 +502,8 @@ void ServerBase::wait_failed(const std::error_code& error) {
 // ---- answers that are owed
 
 void ServerBase::answered(ConnectionId id) {
-  for (;;) try {
+  for (;;)
+    try {
       return post_command(id, Command::Kind::answered);
     } catch (const std::bad_alloc&) {  // a stop waits for it, and who has answered can wait
       std::this_thread::sleep_for(memory_pause);

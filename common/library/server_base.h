@@ -244,7 +244,8 @@ bool ServerBase::release(Session& session, std::uint32_t& events, bool more, Rea
     events = 0;
     return false;
   }
-  const std::size_t backlog = session.state.takes_sends() ? session.state.unsent_bytes() : Strand::takes_no_more;
+  const std::size_t backlog =
+      session.state.takes_sends() ? session.state.unsent_bytes() : Strand::takes_no_more;
   const int rounds = held_.rounds + 1;
   Pending pending;
   std::error_code error;

@@ -6,7 +6,7 @@
 //    under the lock. It never takes the strand. It carries the id, so a late one finds nobody.
 // 3. The holder works without the lock. release() hands it what has come meanwhile and leaves it the strand; if nothing
 //    has, it re-arms under the lock, and then the strand is free.
-// 4. Who ends a connection holds its strand.
+// 4. The thread that ends a connection holds its strand.
 // 5. A thread holds one strand, and never waits for another's inside a callback: A→B and B→A cannot deadlock.
 //
 // So callbacks never overlap, no lock is held during one, no command is lost, and no wake-up either.
@@ -36,7 +36,7 @@ struct Command {
   bool ends() const { return kind >= Kind::close; }  ///< the connection: a send behind it is too late
 };
 
-/// What came while another thread held the strand.
+/// Events and commands that came while another thread held the strand.
 struct Pending {
   std::uint32_t events = 0;  // the model's own bits, gathered
   bool turned_away = false;  // a send found no room: on_drained is owed
@@ -139,8 +139,8 @@ class Strand {
     } else if (command.ends()) {
       waiting = takes_no_more;  // it ends the connection: what comes after it is too late
     }
-    // The notification first: it may throw, and so may append. Whoever gets it waits for the lock; one who then finds no
-    // command has come for nothing. The other way round a send that threw would have been left here, and be sent again.
+    // The notification first: it may throw, and so may append. A thread that gets it waits for the lock; if it then
+    // finds no command, it has come for nothing. The other way round a send that threw would have been left here, and be sent again.
     if (!acquired_ && !notified_) {
       notify(generation_);
       notified_ = true;

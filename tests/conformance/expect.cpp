@@ -404,12 +404,22 @@ void gather(std::span<Peer> members) {
         members[i].send(hello);  // member 0 was not in the room yet
     }
   }
+  // The others may hear a greeting later than what member 0 says next. Behind a talker's last word none of its own comes.
+  for (Peer& member : members)
+    member.send("here\n");
+  for (Peer& member : members)
+    for (std::size_t heard = 1; heard < members.size();)
+      heard += receive_line(member) == "here\n" ? 1 : 0;
 }
 
 TableEntry server_end(const Server& server, const Peer& peer) {
   for (const TableEntry& entry : socket_table())
     if (entry.local_port == server.target().port && entry.remote_port == peer.local_port()) return entry;
   throw Failed("the server's end of " + peer.name(), "no such socket");
+}
+
+std::string text(Duration time) {
+  return std::to_string(std::chrono::duration_cast<milliseconds>(time).count()) + " ms";
 }
 
 void need_threads_that_take_no_descriptor(const Scene& scene) {

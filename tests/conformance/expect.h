@@ -83,11 +83,13 @@ void in_turns(Scene&, std::span<Peer>, const std::function<void(std::span<Peer>)
 void expect_quick_answers(Scene&, std::span<Peer>, const std::function<void()>& meanwhile = {});
 
 std::string receive_line(Peer&);
-/// Members of a chat: member 0 hears each of the others, and then all are in the room.
+/// Members of a chat: all are in the room, and none of them will hear any more of what was said meanwhile.
 void gather(std::span<Peer>);
 
 /// The server's end of a client's connection, as the system sees it.
 TableEntry server_end(const Server&, const Peer&);
+
+std::string text(Duration);  ///< "42 ms"
 
 /// Under Wine a thread takes descriptors, the wineserver's: where each client has one, threads run out first, and those
 /// who come then are closed. Throws NotApplicable there.

@@ -29,10 +29,6 @@ StartOptions idle_timeout(milliseconds timeout, std::string_view service = "echo
   return {.service = service, .options = {"--idle-timeout", std::to_string(timeout.count())}};
 }
 
-std::string text(Duration time) {
-  return std::to_string(std::chrono::duration_cast<milliseconds>(time).count()) + " ms";
-}
-
 /// A client that moves nothing any more, and when its FIN is due.
 struct Idle {
   Peer* peer;

@@ -40,7 +40,8 @@ TEST_CASE("contract 1: a task that another thread posts runs as a callback of th
   CHECK(beside == 0);
 }
 
-TEST_CASE("contract 1: a task that a callback posts runs behind that callback, and those of one thread in order") {
+TEST_CASE(
+    "contract 1: a task that a callback posts runs behind that callback, and those of one thread in order") {
   std::atomic<bool> inside = false, nested = false;
   Running server({.on_receive = [&](Connection& c, Bytes) {
     inside = true;
@@ -85,7 +86,8 @@ TEST_CASE("contract 3: a task for an id that names nobody is not taken") {
   Running server(echo());
   Client client(server.where());
   const ConnectionId id = server.id_of(client);
-  for (const ConnectionId none : {ConnectionId{}, ConnectionId{id.value + 1}, ConnectionId{id.value + most_connections}})
+  for (const ConnectionId none :
+       {ConnectionId{}, ConnectionId{id.value + 1}, ConnectionId{id.value + most_connections}})
     CHECK_FALSE(server->post(none, [](Connection&) { FAIL("a task of nobody's"); }));
   CHECK(client.send("x"));
   CHECK(client.receive(1) == "x");

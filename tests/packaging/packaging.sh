@@ -136,10 +136,9 @@ if installed static; then
       echo 'pkg_config: not tested: there is none'
     fi
   fi
-  refused two_models 'LADDER_MODEL' cmake -S "$consumer" -B two_models ${toolchain:+-DCMAKE_TOOLCHAIN_FILE="$toolchain"} \
-    "$(found "$work/static")" '-DMODELS=select;blocking'
-  refused no_such_model 'has no model "kqueue"' cmake -S "$consumer" -B no_such_model ${toolchain:+-DCMAKE_TOOLCHAIN_FILE="$toolchain"} \
-    "$(found "$work/static")" -DMODELS=kqueue
+  package=$(found "$work/static")
+  refused two_models 'LADDER_MODEL' configure two_models "$consumer" "$package" '-DMODELS=select;blocking'
+  refused no_such_model 'has no model "kqueue"' configure no_such_model "$consumer" "$package" -DMODELS=kqueue
 fi
 if installed shared -DBUILD_SHARED_LIBS=ON; then
   if [ -n "$toolchain" ]; then # Windows looks beside the program

@@ -186,8 +186,8 @@ CloseReason ConnectionState::own_reason() const {
 }
 
 void ConnectionState::finish() {
-  if (phase_ != Phase::open || finishing_) return;
-  reason_ = own_reason();
+  if (!takes_sends()) return;
+  if (!closes_later_) reason_ = own_reason();
   finishing_ = true;
 }
 

@@ -65,19 +65,19 @@ class BlockingServer final : public ServerBase {
   std::mutex mutex_;  // of what the timekeeper is told
   std::condition_variable told_;
   std::vector<ConnectionId> notified_;
-  std::atomic<bool> accepting_ = true;
+  std::atomic<bool> resumed_ = true;  // after a pause of pause_accepting()
 };
 
 Session* BlockingServer::accept_client() {
   {
     std::unique_lock lock(mutex_);
-    told_.wait(lock, [this] { return accepting_ || stopping(); });
+    told_.wait(lock, [this] { return resumed_ || !accepting(); });
   }
   const Arrival arrival(*this);
   os::Accepted accepted = listener().accept();  // sleeps here
-  if (stopping()) return nullptr;
+  if (!accepting()) return nullptr;
   if (accepted.error) {
-    accepting_ = false;
+    resumed_ = false;
     pause_accepting(accepted.error, Clock::now());
     return nullptr;
   }
@@ -210,7 +210,7 @@ void BlockingServer::run_timekeeper() {
     const Time now = Clock::now();
     while (const auto id = expired(now)) {
       if (*id == listener_id) {
-        accepting_ = true;
+        resumed_ = true;
         wake();
       } else {
         serve(*id);
@@ -220,9 +220,9 @@ void BlockingServer::run_timekeeper() {
 }
 
 void BlockingServer::run() {
-  const Running running(*this);
+  const RunUnderWay under_way(*this);
   const std::jthread timekeeper([this] { run_timekeeper(); });
-  while (!stopping())
+  while (accepting())
     if (Session* session = accept_client()) serve_client(*session);
   threads_.join();
 }

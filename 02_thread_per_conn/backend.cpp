@@ -66,19 +66,19 @@ class ThreadPerConnServer final : public ServerBase {
   std::mutex mutex_;  // of what the timekeeper is told
   std::condition_variable told_;
   std::vector<ConnectionId> notified_;
-  std::atomic<bool> accepting_ = true;
+  std::atomic<bool> resumed_ = true;  // after a pause of pause_accepting()
 };
 
 Session* ThreadPerConnServer::accept_client() {
   {
     std::unique_lock lock(mutex_);
-    told_.wait(lock, [this] { return accepting_ || stopping(); });
+    told_.wait(lock, [this] { return resumed_ || !accepting(); });
   }
   const Arrival arrival(*this);
   os::Accepted accepted = listener().accept();  // sleeps here
-  if (stopping()) return nullptr;
+  if (!accepting()) return nullptr;
   if (accepted.error) {
-    accepting_ = false;
+    resumed_ = false;
     pause_accepting(accepted.error, Clock::now());
     return nullptr;
   }
@@ -211,7 +211,7 @@ void ThreadPerConnServer::run_timekeeper() {
     const Time now = Clock::now();
     while (const auto id = expired(now)) {
       if (*id == listener_id) {
-        accepting_ = true;
+        resumed_ = true;
         wake();
       } else {
         serve(*id);
@@ -221,9 +221,9 @@ void ThreadPerConnServer::run_timekeeper() {
 }
 
 void ThreadPerConnServer::run() {
-  const Running running(*this);
+  const RunUnderWay under_way(*this);
   const std::jthread timekeeper([this] { run_timekeeper(); });
-  while (!stopping()) {
+  while (accepting()) {
     Session* session = accept_client();
     if (!session) continue;
     try {

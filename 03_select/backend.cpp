@@ -1,4 +1,4 @@
-// 03: select. One thread asks, each strand anew, which of all its sockets are ready, and serves those.
+// 03: select. One thread asks, each time anew, which of all its sockets are ready, and serves those.
 //
 //                ┌── listener
 //   one thread ──┼── connection, connection, …   the sets are built anew for each call,
@@ -54,7 +54,7 @@ class SelectServer final : public ServerBase {
   }
 
   WakeQueue wakes_;
-  bool accepting_ = true;
+  bool resumed_ = true;
   std::vector<Session*> watched_;  // Session::backend_data is the place in here, from 1
   fd_set readers_{}, writers_{};
   os::Handle highest_ = 0;
@@ -80,9 +80,9 @@ void SelectServer::accept_client() {
   for (int i = 0; i < accepts_at_once; ++i) {
     const Arrival arrival(*this);
     os::Accepted accepted = listener().accept();
-    if (stopping()) return;
+    if (!accepting()) return;
     if (accepted.error) {
-      accepting_ = false;
+      resumed_ = false;
       return pause_accepting(accepted.error, Clock::now());
     }
     if (!accepted.socket) break;
@@ -122,7 +122,7 @@ bool SelectServer::flush(Session& session, Time now) {
   return true;
 }
 
-/// Sends what is queued, takes the next step of an end. True: more has come; the strand goes on.
+/// Sends what is queued, takes the next step of an end. True: more has come; the caller keeps the strand.
 bool SelectServer::advance(Session& session, std::uint32_t& events) {
   Time now{};
   int round = 0;
@@ -169,7 +169,7 @@ void SelectServer::work() {
     const std::error_code error = count < 0 ? os::last_error() : std::error_code();
     const bool failed = error && error != std::errc::interrupted;
     // On Windows a stop closes the listener, also one that has just been asked for here: no failure, and the last time.
-    const bool closed = stopping() && FD_ISSET(listener().handle(), &readers_);
+    const bool closed = !accepting() && FD_ISSET(listener().handle(), &readers_);
     if (failed && !closed) wait_failed(error);
     if (count > 0 || failed) {  // then the sets are as they were asked for: any of them may be ready
       collect_ready();
@@ -183,7 +183,7 @@ void SelectServer::work() {
     const Time now = Clock::now();
     while (const auto id = expired(now)) {
       if (*id == listener_id)
-        accepting_ = true;
+        resumed_ = true;
       else
         serve(*id, timer_event);
     }
@@ -191,17 +191,17 @@ void SelectServer::work() {
 }
 
 void SelectServer::run() {
-  const Running running(*this);
+  const RunUnderWay under_way(*this);
   work();
 }
 
-/// Asks for what each connection waits for. No other thread ever has a strand here, so their ledgers lie open.
+/// Asks for what each connection waits for. No other thread ever has a strand here, so their states lie open.
 void SelectServer::build_sets() {
   FD_ZERO(&readers_);
   FD_ZERO(&writers_);
   FD_SET(wakes_.handle(), &readers_);
   highest_ = wakes_.handle();
-  if (accepting_ && !stopping()) {
+  if (resumed_ && accepting()) {
     FD_SET(listener().handle(), &readers_);
     highest_ = std::max(highest_, listener().handle());
   }

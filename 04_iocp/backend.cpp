@@ -238,7 +238,7 @@ void IocpServer::send_is_done(Session& session) {
   send.pending = false;
 }
 
-/// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the strand goes on.
+/// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the caller keeps the strand.
 bool IocpServer::advance(Session& session, std::uint32_t& events) {
   Time now{};
   int round = 0;
@@ -339,7 +339,7 @@ bool IocpServer::accept_again() {
 }
 
 void IocpServer::run() {
-  const Running running(*this);
+  const RunUnderWay under_way(*this);
   const std::jthread timekeeper([this] { run_timekeeper(); });
   for (Accept& accept : accepts_)
     post_accept(accept);
@@ -354,7 +354,7 @@ void IocpServer::run() {
   work();
 }
 
-/// Starts what the connection waits for. The last thing in a strand: its packet may come while this call is under way.
+/// Starts what the connection waits for. The last thing before the release: its packet may come while this call is under way.
 /// A receive of no bytes: it is done when there are some, and until then it holds no buffer.
 std::error_code IocpServer::arm(Session& session) {
   Operation& receive = operations_of(session).receive;

@@ -128,7 +128,7 @@ void EpollServer::accept_client(Instance& instance) {
   {
     const Arrival arrival(*this);
     os::Accepted accepted = listener().accept();
-    if (stopping()) return void(watch(instance, EPOLL_CTL_DEL, listener().handle(), 0, listener_tag));
+    if (!accepting()) return void(watch(instance, EPOLL_CTL_DEL, listener().handle(), 0, listener_tag));
     std::error_code error = accepted.error;
     if (!error && shared_) error = watch_listener(instance, true);  // now: on_open may take long
     if (error) rest(instance, error);
@@ -179,7 +179,7 @@ bool EpollServer::flush(Session& session, Time now) {
   return true;
 }
 
-/// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the strand goes on.
+/// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the caller keeps the strand.
 bool EpollServer::advance(Session& session, std::uint32_t& events) {
   Time now{};
   int round = 0;
@@ -274,7 +274,7 @@ void EpollServer::expire(Instance& instance) {
 }
 
 void EpollServer::run() {
-  const Running running(*this);
+  const RunUnderWay under_way(*this);
   std::vector<std::jthread> pool;
   try {
     for (unsigned i = 1; i < workers(options()); ++i) {
@@ -289,7 +289,7 @@ void EpollServer::run() {
 }
 
 /// Has the connection watched; told of room only once there was none, since most never fill their socket. The last thing
-/// in a strand: an event may come while this call is under way.
+/// before the release: an event may come while this call is under way.
 std::error_code EpollServer::arm(Session& session) {
   const bool full = (session.backend_data & writable) == 0;
   const std::uint32_t wanted = watched | (full ? watched_for_room : 0);

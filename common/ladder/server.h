@@ -107,7 +107,6 @@ class Deferred {
  public:
   struct Link;  // the library's own
   Deferred() = default;
-  Deferred(std::shared_ptr<Link> link, ConnectionId id) : link_(std::move(link)), id_(id) {}
   Deferred(Deferred&& other) noexcept : link_(std::move(other.link_)), id_(other.id_) {}
   Deferred& operator=(Deferred&& other) noexcept {
     end();
@@ -120,6 +119,8 @@ class Deferred {
   ConnectionId id() const { return id_; }  ///< where the answer goes
 
  private:
+  friend class Connection;
+  Deferred(std::shared_ptr<Link> link, ConnectionId id) : link_(std::move(link)), id_(id) {}
   void end() noexcept;
   std::shared_ptr<Link> link_{};
   ConnectionId id_{};
@@ -244,6 +245,14 @@ class Server {
   /// Serves until stop(); the calling thread works too. Throws std::system_error if it cannot start.
   virtual void run() = 0;
 
+  /// No newcomers from now on: the listener is closed, and who waits in the backlog is reset. Those who are here go on being
+  /// served, until stop(). From any thread, callbacks included.
+  virtual void stop_accepting() = 0;
+
+  /// A stop() that nobody waits for: from any thread, callbacks included. run() returns when it is done; of several the
+  /// earliest end counts. Throws std::system_error if there is no thread for it.
+  virtual void request_stop(Milliseconds drain) = 0;
+
   /// Closes the listener; lets what was read be answered and what is queued be sent, for at most `drain`
   /// (0: not at all); resets the rest; returns when run() has ended its threads and is about to return. From
   /// any thread but a server's own: in a callback, of this server or another, and in a log sink that such a thread
@@ -257,6 +266,32 @@ class Server {
 /// negative number, low_mark above high_mark, a hard_cap that leaves no room for one receive (64 KiB) above high_mark.
 /// std::runtime_error, where new threads would get a stack below 256 KiB: run() and they keep a buffer there.
 std::unique_ptr<Server> make_server(Options, Callbacks);
+
+/// A server that runs on a thread of its own. When it goes, the server is stopped, without a drain (call stop() before for
+/// an end in order), and the thread joined: never in one of the server's own callbacks.
+class Running {
+ public:
+  explicit Running(std::unique_ptr<Server>);  ///< throws std::system_error if there is no thread for it
+  Running(Running&&) noexcept;
+  Running& operator=(Running&&) noexcept;
+  ~Running();
+
+  Server& operator*() const;
+  Server* operator->() const { return &**this; }
+  /// Until run() has returned. Throws what it has thrown, which is in the log, too. One thread at a time.
+  void wait();
+
+ private:
+  struct Run;
+  std::unique_ptr<Run> run_;
+};
+/// make_server(), and run() on a thread of its own.
+Running start(Options, Callbacks);
+
+/// Sleeps until the process is asked to end: SIGINT, SIGTERM, SIGHUP unless it is ignored (nohup); on Windows Ctrl-C,
+/// Ctrl-Break, the console's close, shutdown, of which the last two end the process after five seconds. From the first call
+/// on these do nothing else: who wants a second one to act waits again.
+void wait_for_stop_signal();
 
 /// What a model can and cannot do: a server's --describe, and what the conformance suite expects of it.
 struct Profile {

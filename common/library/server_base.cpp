@@ -76,6 +76,7 @@ void ServerBase::wait_for_stops() {
     const std::unique_lock lock(link_->mutex);
     link_->server = nullptr;
   }
+  requested_stops_.clear();
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return stops_ == 0; });
 }
@@ -188,6 +189,20 @@ class ServerBase::StopUnderWay {
   ServerBase& server_;
 };
 
+void ServerBase::stop_accepting() {
+  enter_stage(Stage::no_newcomers);
+  listener_.stop();
+}
+
+/// On a thread of its own, which waits as any other that calls stop().
+void ServerBase::request_stop(Milliseconds drain) {
+  const std::lock_guard lock(mutex_);
+  const Time end = after(Clock::now(), drain);
+  if (end >= requested_end_) return;  // an earlier one counts
+  requested_stops_.emplace_back([this, drain] { stop(drain); });
+  requested_end_ = end;
+}
+
 bool ServerBase::stop(Milliseconds drain) {
   if (on_duty_)
     return false;  // contract 10: it would wait for its own callback, or for another's that waits for it
@@ -211,12 +226,12 @@ bool ServerBase::stop(Milliseconds drain) {
   return !aborted_;  // an accept under way at a stop without a drain is nobody's reset
 }
 
-ServerBase::Running::Running(ServerBase& server) : server_(server) {
+ServerBase::RunUnderWay::RunUnderWay(ServerBase& server) : server_(server) {
   const std::lock_guard lock(server_.mutex_);
   server_.running_ = true;
 }
 
-ServerBase::Running::~Running() {
+ServerBase::RunUnderWay::~RunUnderWay() {
   const std::lock_guard lock(server_.mutex_);
   server_.running_ = false;
   server_.changed_.notify_all();
@@ -231,7 +246,7 @@ void ServerBase::leave() {
 // ---- a connection's life
 
 Session* ServerBase::admit(os::Accepted accepted, Time now, std::uint32_t home) {
-  if (stopping()) return nullptr;  // as those whom the system resets in the backlog
+  if (!accepting()) return nullptr;  // as those whom the system resets in the backlog
   const std::uint64_t active = ++active_;
   const bool room = options_.max_connections == 0 || active <= options_.max_connections;
   const std::optional<std::uint32_t> slot = room ? sessions_.acquire() : std::nullopt;

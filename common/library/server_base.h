@@ -19,6 +19,7 @@
 #include <shared_mutex>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -70,6 +71,8 @@ class ServerBase : public Server {
   void resume(ConnectionId) final;
   void close(ConnectionId) final;
   void abort(ConnectionId) final;
+  void stop_accepting() final;
+  void request_stop(Milliseconds drain) final;
   bool stop(Milliseconds drain) final;
 
  protected:
@@ -77,7 +80,7 @@ class ServerBase : public Server {
   /// Something is pending for this session: some thread of the model's is to acquire its strand soon.
   /// Called by any thread, under the strand's lock. May throw std::bad_alloc.
   virtual void notify(const Session&, ConnectionId) = 0;
-  /// stopping() or finished() has changed: every thread of the model's is to look. Called by any thread.
+  /// accepting() or finished() has changed: every thread of the model's is to look. Called by any thread.
   virtual void wake() = 0;
 
   /// First in each of a model's destructors: a stop() of another thread's calls wake() and notify().
@@ -86,7 +89,7 @@ class ServerBase : public Server {
   const Options& options() const { return options_; }
   Log& log() { return log_; }
   os::Listener& listener() { return listener_; }
-  bool stopping() const { return stage_ >= Stage::stopping; }  ///< accept no more
+  bool accepting() const { return stage_ == Stage::serving; }
   bool finished() const { return stage_ >= Stage::finished; }  ///< no connection is left: threads end
 
   /// First in each thread of the model's: stop() is refused there.
@@ -102,12 +105,12 @@ class ServerBase : public Server {
   };
 
   /// First in run(): a stop waits until it is gone.
-  class Running {
+  class RunUnderWay {
    public:
-    explicit Running(ServerBase& server);
-    ~Running();
-    Running(const Running&) = delete;
-    Running& operator=(const Running&) = delete;
+    explicit RunUnderWay(ServerBase& server);
+    ~RunUnderWay();
+    RunUnderWay(const RunUnderWay&) = delete;
+    RunUnderWay& operator=(const RunUnderWay&) = delete;
 
    private:
     ServerBase& server_;
@@ -137,7 +140,7 @@ class ServerBase : public Server {
   /// The connection's session, whose strand the caller then holds, with the pending commands done; null: gone, or another
   /// thread holds it, which then finds `events`. `events` comes back with those that were pending.
   Session* try_acquire(ConnectionId, std::uint32_t& events);
-  /// True: the strand is free and the connection re-armed. False: the strand goes on, with the `events` that
+  /// True: the strand is free and the connection re-armed. False: the caller keeps the strand, with the `events` that
   /// came. `more`: the connection has still something to do, now or, after a few rounds, behind those who wait.
   template <class Rearm>
   bool release(Session&, std::uint32_t& events, bool more, Rearm rearm);
@@ -182,7 +185,7 @@ class ServerBase : public Server {
   friend class Connection;
   friend class Deferred;
   void answered(ConnectionId);  ///< by any thread: an answer is owed no longer
-  enum class Stage : std::uint8_t { serving, stopping, aborting, finished };
+  enum class Stage : std::uint8_t { serving, no_newcomers, stopping, aborting, finished };
   class StopUnderWay;
 
   template <class Callback>
@@ -196,6 +199,7 @@ class ServerBase : public Server {
   void remove(Session&);
   void post_command(ConnectionId, Command::Kind);
   SendResult leave_command(Session&, std::uint32_t slot, std::optional<std::uint64_t> generation, Command);
+  bool stopping() const { return stage_ >= Stage::stopping; }
   void enter_stage(Stage);
   void broadcast(Command::Kind, Time until);
   void enter() { ++present_; }
@@ -222,6 +226,8 @@ class ServerBase : public Server {
   std::condition_variable changed_;
   bool running_ = false;
   int stops_ = 0;  // calls of stop() that have not returned
+  std::vector<std::jthread> requested_stops_{};
+  Time requested_end_ = Time::max();  // of the earliest of those
 
   // What this thread is busy with. No default values: VS 2022 takes none in a constinit thread_local.
   struct Held {

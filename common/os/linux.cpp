@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -23,6 +24,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -350,22 +352,15 @@ bool is_ignored(int signal) {
   return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-sigset_t stop_signals() {
-  sigset_t ends;
-  ::sigemptyset(&ends);
-  ::sigaddset(&ends, SIGINT);
-  ::sigaddset(&ends, SIGTERM);
-  if (!is_ignored(SIGHUP)) ::sigaddset(&ends, SIGHUP);  // the terminal is gone; nohup(1) has it ignored
-  return ends;
-}
-
-/// The signal interrupts what cannot go on as if nothing had happened, and does nothing else.
-void interrupt_at(int signal) {
+/// It interrupts what cannot go on as if nothing had happened (signal(7)).
+void handle(int signal, void (*handler)(int)) {
   struct sigaction action{};
-  action.sa_handler = [](int) {};
+  action.sa_handler = handler;
   action.sa_flags = SA_RESTART;
   if (::sigaction(signal, &action, nullptr) != 0) fail("sigaction");
 }
+
+sem_t stop_signals;  // a count: what wait_for_stop_signal() has not taken yet
 
 /// 1024 is the usual soft limit, and with it epoll holds fewer connections than select could: each process may raise its
 /// own to the hard one (setrlimit(2)). If that fails, it serves fewer. LIM-09
@@ -410,27 +405,38 @@ void prepare_process() {
   // (ulimit -f); the terminal stops those who write to it from the background (stty tostop). LIFE-07, LIFE-11
   for (const int signal : {SIGPIPE, SIGXFSZ, SIGTTOU})
     ignore(signal);
-  const sigset_t ends = stop_signals();
-  if (const int error = ::pthread_sigmask(SIG_BLOCK, &ends, nullptr); error != 0)
-    throw std::system_error(error, std::system_category(), "pthread_sigmask");
+  catch_stop_signals();
   // A process that was stopped (SIGSTOP, Ctrl-Z) and goes on: without a handler Linux starts select(2) again with the time
   // that was left at the stop, and a deadline that has passed waits as long again. With one select fails with EINTR, which
   // SA_RESTART does not change (signal(7)). TIME-07
-  interrupt_at(SIGCONT);
+  handle(SIGCONT, [](int) {});
   raise_descriptor_limit();
   provide_stacks();
 }
 
+void catch_stop_signals() {
+  static std::once_flag caught;
+  std::call_once(caught, [] {
+    ::sem_init(&stop_signals, 0, 0);  // fails for bad arguments alone
+    sigset_t all;
+    ::sigemptyset(&all);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      if (signal == SIGHUP && is_ignored(signal)) continue;    // the terminal may go: nohup(1)
+      handle(signal, [](int) { ::sem_post(&stop_signals); });  // one of the few calls that a handler may make
+      ::sigaddset(&all, signal);
+    }
+    ::pthread_sigmask(SIG_UNBLOCK, &all, nullptr);  // a parent may have blocked them, and that is inherited
+  });
+}
+
 StopSignal wait_for_stop_signal(Time from) {
-  const sigset_t ends = stop_signals();
   // SIGCONT's handler runs on one thread: not on this one, which it would wake for nothing. TIME-07
   sigset_t for_others;
   ::sigemptyset(&for_others);
   ::sigaddset(&for_others, SIGCONT);
   ::pthread_sigmask(SIG_BLOCK, &for_others, nullptr);  // fails for bad arguments alone
   for (;;) {
-    int signal = 0;
-    if (::sigwait(&ends, &signal) != 0) continue;
+    if (::sem_wait(&stop_signals) != 0) continue;  // a signal of the service's own
     if (const Time now = Clock::now(); now >= from) return {.received = now};
   }
 }

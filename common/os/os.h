@@ -212,6 +212,8 @@ void prepare_process();
 inline constexpr std::size_t stack_needed = 256 * 1024;
 std::size_t usual_stack();       ///< of a thread that is made with no size of its own, in bytes
 std::size_t descriptor_limit();  ///< how many this process may have open, the first three among them
+/// From now on what asks for an end does nothing by itself: it waits for wait_for_stop_signal(). Throws std::system_error.
+void catch_stop_signals();
 struct StopSignal {
   Time received{};
   Milliseconds at_most = Milliseconds::max();  ///< for a drain: Windows ends a process soon after its console

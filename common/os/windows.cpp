@@ -601,14 +601,21 @@ BOOL WINAPI on_control(DWORD event) {
 void prepare_process() {
   log_writer();                              // while there is a thread to be had. LIFE-07
   ::_setmode(::_fileno(stdout), _O_BINARY);  // a line ends with \n here too: programs read it
-  ::SetConsoleCtrlHandler(nullptr, FALSE);   // a parent may have had Ctrl-C ignored, and that is inherited
-  if (!::SetConsoleCtrlHandler(on_control, TRUE)) fail("SetConsoleCtrlHandler");
+  catch_stop_signals();
+}
+
+void catch_stop_signals() {
+  static std::once_flag caught;
+  std::call_once(caught, [] {
+    ::SetConsoleCtrlHandler(nullptr, FALSE);  // a parent may have had Ctrl-C ignored, and that is inherited
+    if (!::SetConsoleCtrlHandler(on_control, TRUE)) fail("SetConsoleCtrlHandler");
+  });
 }
 
 StopSignal wait_for_stop_signal(Time from) {
   static std::atomic<std::uint32_t> heard = 0;
   for (;;) {
-    const std::uint32_t before = heard++;  // each strand waits for one more
+    const std::uint32_t before = heard++;  // each call waits for one more
     for (std::uint32_t seen = stop_signals; seen <= before; seen = stop_signals)
       wait_while(stop_signals, seen);
     if (const Time now = Clock::now(); now >= from)

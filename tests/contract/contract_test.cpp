@@ -148,16 +148,16 @@ TEST_CASE("contract 1: a slow callback holds up no newcomer while another worker
       gate.pass();
     };
     std::atomic<bool> first = true;
-    Running server({.on_open =
-                        [&](Connection&) {
-                          if (in_on_open && first.exchange(false)) hold();
-                        },
-                    .on_receive =
-                        [&](Connection& c, Bytes bytes) {
-                          if (text_of(bytes) == "hold") hold();
-                          c.send(bytes);
-                        }},
-                   {.threads = 2});
+    TestServer server({.on_open =
+                           [&](Connection&) {
+                             if (in_on_open && first.exchange(false)) hold();
+                           },
+                       .on_receive =
+                           [&](Connection& c, Bytes bytes) {
+                             if (text_of(bytes) == "hold") hold();
+                             c.send(bytes);
+                           }},
+                      {.threads = 2});
     Client slow(server.where());
     CHECK(slow.send("hold"));
     REQUIRE(held.reaches(1));
@@ -251,7 +251,7 @@ TEST_CASE("contract 1: two connections that send to each other from their callba
 }
 
 TEST_CASE("contract 1: a second client is served at once, or after the first by a model for one client") {
-  Running server(echo());
+  TestServer server(echo());
   Client first(server.where()), second(server.where());
   CHECK(second.send("second"));
   CHECK(first.send("first"));
@@ -271,18 +271,18 @@ TEST_CASE("contract 1: a second client is served at once, or after the first by 
 TEST_CASE("contract 2: on_open and on_close pair, however connections end") {
   std::atomic<int> number = 0;
   std::atomic<bool> pick = true;
-  Running server({.on_open =
-                      [&](Connection& c) {
-                        const int mine = ++number;
-                        if (pick && mine % 7 == 0) c.abort();
-                        if (pick && mine % 7 == 6) c.close();
-                      },
-                  .on_receive =
-                      [](Connection& c, Bytes bytes) {
-                        if (text_of(bytes) == "throw") throw std::runtime_error("as asked");
-                        if (text_of(bytes) == "abort") c.abort();
-                        c.send(bytes);
-                      }});
+  TestServer server({.on_open =
+                         [&](Connection& c) {
+                           const int mine = ++number;
+                           if (pick && mine % 7 == 0) c.abort();
+                           if (pick && mine % 7 == 6) c.close();
+                         },
+                     .on_receive =
+                         [](Connection& c, Bytes bytes) {
+                           if (text_of(bytes) == "throw") throw std::runtime_error("as asked");
+                           if (text_of(bytes) == "abort") c.abort();
+                           c.send(bytes);
+                         }});
   for (int i = 0; i < 84; ++i) {
     Client client(server.where());
     if (i % 6 == 0) client.finish();
@@ -307,9 +307,9 @@ TEST_CASE("contract 2: on_open and on_close pair, however connections end") {
 
 TEST_CASE("contract 2: abort() in on_open rejects, and on_close follows at once") {
   Counter others;
-  Running server({.on_open = [](Connection& c) { c.abort(); },
-                  .on_receive = [&](Connection&, Bytes) { others.add(); },
-                  .on_end = [&](Connection&) { others.add(); }});
+  TestServer server({.on_open = [](Connection& c) { c.abort(); },
+                     .on_receive = [&](Connection&, Bytes) { others.add(); },
+                     .on_end = [&](Connection&) { others.add(); }});
   Client client(server.where());
   client.send("anybody?");
   CHECK(client.end() == End::reset);
@@ -323,16 +323,16 @@ TEST_CASE("contract 2: on_close waits for the callback that asked for it") {
     CAPTURE(how);
     Watched<std::string> order;
     const auto note = [&](const char* what) { order.change([&](std::string& text) { text += what; }); };
-    Running server({.on_receive =
-                        [&](Connection& c, Bytes) {
-                          if (how == "close") c.close();
-                          if (how == "abort") c.abort();
-                          if (how == "close by id") c.server().close(c.id());
-                          CHECK(c.send("too late") == SendResult::gone);
-                          std::this_thread::yield();
-                          note("callback ends, ");
-                        },
-                    .on_close = [&](Connection&, CloseReason, std::error_code) { note("on_close"); }});
+    TestServer server({.on_receive =
+                           [&](Connection& c, Bytes) {
+                             if (how == "close") c.close();
+                             if (how == "abort") c.abort();
+                             if (how == "close by id") c.server().close(c.id());
+                             CHECK(c.send("too late") == SendResult::gone);
+                             std::this_thread::yield();
+                             note("callback ends, ");
+                           },
+                       .on_close = [&](Connection&, CloseReason, std::error_code) { note("on_close"); }});
     Client client(server.where());
     client.send("go");
     CHECK(client.end() == (how == "abort" ? End::reset : End::fin));
@@ -344,16 +344,16 @@ TEST_CASE("contract 2: on_close waits for the callback that asked for it") {
 
 TEST_CASE("contract 2: after close() only on_close follows") {
   Counter received, others;
-  Running server({.on_receive =
-                      [&](Connection& c, Bytes) {
-                        received.add();
-                        while (c.send(std::string(64 * 1024, 'x')) == SendResult::queued) {
-                        }  // congested: on_drained would be owed
-                        c.close();
-                        c.resume();
-                      },
-                  .on_end = [&](Connection&) { others.add(); },
-                  .on_drained = [&](Connection&) { others.add(); }});
+  TestServer server({.on_receive =
+                         [&](Connection& c, Bytes) {
+                           received.add();
+                           while (c.send(std::string(64 * 1024, 'x')) == SendResult::queued) {
+                           }  // congested: on_drained would be owed
+                           c.close();
+                           c.resume();
+                         },
+                     .on_end = [&](Connection&) { others.add(); },
+                     .on_drained = [&](Connection&) { others.add(); }});
   Client client(server.where());
   CHECK(client.send("first"));
   REQUIRE(received.reaches(1));
@@ -366,7 +366,7 @@ TEST_CASE("contract 2: after close() only on_close follows") {
 }
 
 TEST_CASE("contract 2: each callback is optional") {
-  Running server({});
+  TestServer server({});
   Client client(server.where());
   CHECK(client.send(pattern(100'000)));  // dropped
   client.finish();
@@ -380,7 +380,7 @@ TEST_CASE("contract 2: each callback is optional") {
 // ---- 3: ids
 
 TEST_CASE("contract 3: a stale id answers gone and does nothing to the slot's next connection") {
-  Running server(echo());
+  TestServer server(echo());
   std::vector<ConnectionId> stale;
   for (int i = 0; i < 20; ++i) {
     Client client(server.where());
@@ -403,7 +403,7 @@ TEST_CASE("contract 3: a stale id answers gone and does nothing to the slot's ne
 }
 
 TEST_CASE("contract 3: ids that name nobody do nothing") {
-  Running server(echo());
+  TestServer server(echo());
   Client client(server.where());
   const std::uint64_t id = server.id_of(client).value;
   const std::uint64_t generation = most_connections;  // above the slot
@@ -420,7 +420,7 @@ TEST_CASE("contract 3: ids that name nobody do nothing") {
 
 TEST_CASE("contract 3: ids that name nobody do nothing from inside a callback either") {
   Watched<std::vector<SendResult>> results;
-  Running server({.on_receive = [&](Connection& c, Bytes bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes bytes) {
     for (const std::uint64_t value : {std::uint64_t{0}, c.id().value % most_connections}) {
       results.change([&](auto& all) { all.push_back(c.server().send({value}, bytes_of("for nobody"))); });
       c.server().close({value});
@@ -435,7 +435,7 @@ TEST_CASE("contract 3: ids that name nobody do nothing from inside a callback ei
 
 TEST_CASE("contract 3: while on_close runs, the id is gone for every thread") {
   Watched<std::vector<SendResult>> results;
-  Running server({.on_close = [&](Connection& c, CloseReason, std::error_code) {
+  TestServer server({.on_close = [&](Connection& c, CloseReason, std::error_code) {
     Server& ours = c.server();
     const ConnectionId id = c.id();
     const auto note = [&, id] {
@@ -455,7 +455,7 @@ TEST_CASE("contract 3: while on_close runs, the id is gone for every thread") {
 }
 
 TEST_CASE("contract 3: who has closed by id sends no more") {
-  Running server(echo());
+  TestServer server(echo());
   Client client(server.where());
   const ConnectionId id = server.id_of(client);
   CHECK(server->send(id, bytes_of("before")) == SendResult::queued);
@@ -466,7 +466,7 @@ TEST_CASE("contract 3: who has closed by id sends no more") {
 
 TEST_CASE("contract 3: sends by id race with the end of many connections") {
   // Whether a send is in time is open; it answers, and it reaches nobody else.
-  Running server({});
+  TestServer server({});
   Watched<std::vector<ConnectionId>> ids;
   std::atomic<bool> done = false;
   std::vector<std::jthread> senders;
@@ -512,16 +512,16 @@ TEST_CASE("contract 3: each connection has a context of its own, empty at first 
     int bytes = 0;
   };
   Counter ends, used;
-  Running server({.on_open =
-                      [&](Connection& c) {
-                        if (c.context().has_value()) used.add();
-                        c.context() = std::make_shared<State>(ends);
-                      },
-                  .on_receive =
-                      [](Connection& c, Bytes bytes) {
-                        auto& state = *std::any_cast<std::shared_ptr<State>&>(c.context());
-                        c.send(std::to_string(state.bytes += static_cast<int>(bytes.size())));
-                      }});
+  TestServer server({.on_open =
+                         [&](Connection& c) {
+                           if (c.context().has_value()) used.add();
+                           c.context() = std::make_shared<State>(ends);
+                         },
+                     .on_receive =
+                         [](Connection& c, Bytes bytes) {
+                           auto& state = *std::any_cast<std::shared_ptr<State>&>(c.context());
+                           c.send(std::to_string(state.bytes += static_cast<int>(bytes.size())));
+                         }});
   for (int i = 1; i <= 3; ++i) {
     Client client(server.where());
     CHECK(client.send("abc"));
@@ -564,7 +564,7 @@ std::map<char, int> frames_in(std::string_view stream) {
 TEST_CASE("contract 4: one call's bytes stay together, and each thread's calls keep their order") {
   constexpr int frames = 400;
   int echoed = 0;
-  Running server({.on_receive = [&](Connection& c, Bytes bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes bytes) {
     for (const char ping : text_of(bytes))
       if (ping == 'p') c.send(frame('a', echoed++));
   }});
@@ -591,7 +591,7 @@ TEST_CASE("contract 4: one call's bytes stay together, and each thread's calls k
 }
 
 TEST_CASE("contract 4: sends by Connection& and by id keep the order of their thread") {
-  Running server({.on_receive = [](Connection& c, Bytes) {
+  TestServer server({.on_receive = [](Connection& c, Bytes) {
     for (int i = 0; i < 200; ++i)
       i % 2 ? c.send(frame('a', i)) : c.server().send(c.id(), bytes_of(frame('a', i)));
     c.server().close(c.id());
@@ -623,7 +623,7 @@ TEST_CASE("contract 4: sends to another connection keep the order of their threa
 }
 
 TEST_CASE("contract 4: send takes a copy") {
-  Running server({.on_receive = [](Connection& c, Bytes) {
+  TestServer server({.on_receive = [](Connection& c, Bytes) {
     std::string text = "from the callback, ";
     c.send(text);
     text.assign(text.size(), '?');
@@ -639,7 +639,7 @@ TEST_CASE("contract 4: send takes a copy") {
 
 TEST_CASE("contract 4: no send waits for its peer, and none but the stuck one's own queue grows") {
   Gate sent;
-  Running server({.on_receive = [&](Connection& c, Bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes) {
     for (int i = 0; i < 32; ++i)
       c.send(pattern(64 * 1024));
     sent.open();
@@ -660,7 +660,7 @@ TEST_CASE("contract 4: no send waits for its peer, and none but the stuck one's 
 
 TEST_CASE("contract 5: peer() answers in on_close, whatever the end") {
   Watched<std::vector<Endpoint>> seen;
-  Running server(
+  TestServer server(
       {.on_receive =
            [](Connection& c, Bytes bytes) {
              if (text_of(bytes) == "throw") throw std::runtime_error("as asked");
@@ -686,7 +686,7 @@ TEST_CASE("contract 5: peer() answers in on_close, whatever the end") {
 TEST_CASE("contract 5: peer() of an IPv6 client") {
   Watched<Endpoint> seen;
   try {
-    Running server(
+    TestServer server(
         {.on_close = [&](Connection& c, CloseReason,
                          std::error_code) { seen.change([&](Endpoint& peer) { peer = c.peer(); }); }},
         {.host = "::1"});

@@ -18,7 +18,7 @@ TEST_CASE("contract 1: a task that another thread posts runs as a callback of th
   Gate gate;
   Counter in_callback;
   std::atomic<int> callbacks = 0, beside = 0;
-  Running server({.on_receive = [&](Connection& c, Bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes) {
     ++callbacks;
     in_callback.add();
     gate.pass();
@@ -43,7 +43,7 @@ TEST_CASE("contract 1: a task that another thread posts runs as a callback of th
 TEST_CASE(
     "contract 1: a task that a callback posts runs behind that callback, and those of one thread in order") {
   std::atomic<bool> inside = false, nested = false;
-  Running server({.on_receive = [&](Connection& c, Bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes) {
     inside = true;
     for (const std::string_view part : {"one "sv, "two "sv, "three"sv})
       CHECK(c.server().post(c.id(), [&, part](Connection& same) {
@@ -63,7 +63,7 @@ TEST_CASE("contract 2: a task behind close() is destroyed, and has not run") {
   std::atomic<bool> ran = false;
   Gate gate;
   Counter in_callback;
-  Running server({.on_receive = [&](Connection& c, Bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes) {
     in_callback.add();
     gate.pass();
     c.close();
@@ -83,7 +83,7 @@ TEST_CASE("contract 2: a task behind close() is destroyed, and has not run") {
 }
 
 TEST_CASE("contract 3: a task for an id that names nobody is not taken") {
-  Running server(echo());
+  TestServer server(echo());
   Client client(server.where());
   const ConnectionId id = server.id_of(client);
   for (const ConnectionId none :
@@ -94,7 +94,7 @@ TEST_CASE("contract 3: a task for an id that names nobody is not taken") {
 }
 
 TEST_CASE("contract 11: an exception from a task ends that connection") {
-  Running server(echo());
+  TestServer server(echo());
   Client client(server.where());
   CHECK(server->post(server.id_of(client), [](Connection&) { throw 1; }));
   CHECK(client.end() == End::reset);
@@ -102,7 +102,7 @@ TEST_CASE("contract 11: an exception from a task ends that connection") {
 }
 
 TEST_CASE("contract 6: abort() by id from another thread resets and drops what is queued") {
-  Running server({.on_receive = [](Connection& c, Bytes) { c.send(pattern(1024 * 1024)); }});
+  TestServer server({.on_receive = [](Connection& c, Bytes) { c.send(pattern(1024 * 1024)); }});
   Client client = Client::narrow(server.where());
   const ConnectionId id = server.id_of(client);
   CHECK(client.send("go"));
@@ -115,7 +115,7 @@ TEST_CASE("contract 6: abort() by id from another thread resets and drops what i
 }
 
 TEST_CASE("contract 7: pause() by id from another thread holds until resume(), and no byte is lost") {
-  Running server(echo());
+  TestServer server(echo());
   Client client(server.where());
   const ConnectionId id = server.id_of(client);
   Counter paused;
@@ -131,7 +131,7 @@ TEST_CASE("contract 7: pause() by id from another thread holds until resume(), a
 TEST_CASE("contract 9: queued() counts what waits here") {
   Counter asked;
   std::atomic<std::size_t> before = 1, after = 0;
-  Running server({.on_receive = [&](Connection& c, Bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes) {
     before = c.queued();
     c.send("12345");
     after = c.queued();

@@ -342,9 +342,9 @@ class Rules {
 };
 
 /// A server on a thread of its own. At the end it is stopped, and the books must balance.
-class Running {
+class TestServer {
  public:
-  explicit Running(const Callbacks& callbacks, Options options = {}) {
+  explicit TestServer(const Callbacks& callbacks, Options options = {}) {
     options.queue = queue_under_test;
     if (options.threads == 0 && profile(options).takes_threads) options.threads = 3;
     if (!options.log)
@@ -367,7 +367,7 @@ class Running {
       returned_.open();
     });
   }
-  ~Running() {
+  ~TestServer() {
     server_->stop(0ms);
     thread_.join();
     CHECK(run_threw_ == "");
@@ -380,8 +380,8 @@ class Running {
     CHECK(stats.accepted == all_closed(stats));
     CHECK(stats.active == 0);
   }
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
+  TestServer(const TestServer&) = delete;
+  TestServer& operator=(const TestServer&) = delete;
 
   Server* operator->() { return server_.get(); }
   Server& operator*() { return *server_; }
@@ -427,7 +427,7 @@ class Crowd {
  public:
   Crowd(std::size_t size, const Callbacks& callbacks, const Options& options = {}) {
     for (std::size_t i = 0; i < size; ++i) {
-      if (i == 0 || one_at_a_time()) servers_.push_back(std::make_unique<Running>(callbacks, options));
+      if (i == 0 || one_at_a_time()) servers_.push_back(std::make_unique<TestServer>(callbacks, options));
       clients_.emplace_back(servers_.back()->where());
       ids_.push_back(servers_.back()->id_of(clients_.back()));
     }
@@ -440,13 +440,13 @@ class Crowd {
   Crowd& operator=(const Crowd&) = delete;
 
   std::size_t size() const { return clients_.size(); }
-  Running& server(std::size_t i) { return *servers_[i % servers_.size()]; }
+  TestServer& server(std::size_t i) { return *servers_[i % servers_.size()]; }
   Client& client(std::size_t i) { return clients_[i]; }
   ConnectionId id(std::size_t i) const { return ids_[i]; }
   SendResult send(std::size_t i, std::string_view text) { return server(i)->send(id(i), bytes_of(text)); }
 
  private:
-  std::vector<std::unique_ptr<Running>> servers_;
+  std::vector<std::unique_ptr<TestServer>> servers_;
   std::vector<Client> clients_;
   std::vector<ConnectionId> ids_;
 };

@@ -26,7 +26,7 @@ void ask(Client& client) {
 }
 
 /// What makes a server allocate: newcomers, a queue that waits for its peer, other threads' sends, an end.
-void use(Running& server, std::atomic<ConnectionId>& newest) {
+void use(TestServer& server, std::atomic<ConnectionId>& newest) {
   Client quick(server.where());
   ask(quick);
   {
@@ -51,7 +51,7 @@ void expect_survival(long refused) {
     std::atomic<ConnectionId> newest{};
     Callbacks callbacks = echo();
     callbacks.on_open = [&](Connection& c) { newest = c.id(); };
-    Running server(callbacks, {.idle_timeout = 1min});
+    TestServer server(callbacks, {.idle_timeout = 1min});
     {
       Client first(server.where());
       ask(first);  // all threads are there
@@ -81,7 +81,7 @@ TEST_CASE("contract 13: all allocations may fail for a while, and the server liv
 }
 
 TEST_CASE("contract 13: a send by id that finds no memory was not taken, and sent again it arrives once") {
-  Running server(echo());
+  TestServer server(echo());
   Client client(server.where());
   const ConnectionId id = server.id_of(client);
   for (long granted = 0;; ++granted) {
@@ -111,7 +111,7 @@ TEST_CASE("contract 13: a send by id that finds no memory was not taken, and sen
 
 TEST_CASE("contract 13: out of descriptors and out of memory, it accepts again when both are back") {
   if (!NoMoreDescriptors::possible()) return;
-  Running server(echo());
+  TestServer server(echo());
   Client first(server.where());
   ask(first);
   first.close();

@@ -44,7 +44,7 @@ void answer(Server& server, Deferred owed) {
   CHECK(server.send(owed.id(), "a") == SendResult::queued);
 }
 
-bool listens_no_more(Running& server) {
+bool listens_no_more(TestServer& server) {
   return eventually([&] { return !Client().connect(server.where()); });
 }
 
@@ -56,7 +56,7 @@ TEST_CASE("contract 10: a stop waits for all answers that are owed, 200 of 200")
   constexpr std::size_t questions = 200;
   const std::size_t each = one_at_a_time() ? questions : 1;
   Desk desk;
-  Running server(desk.callbacks());
+  TestServer server(desk.callbacks());
   std::vector<Client> clients;
   for (std::size_t asked = 0; asked < questions; asked += each)
     CHECK(clients.emplace_back(server.where()).send(std::string(each, '?')));
@@ -78,7 +78,7 @@ TEST_CASE("contract 10: a stop waits for all answers that are owed, 200 of 200")
 
 TEST_CASE("contract 10: a stop waits for an answer that is owed until its drain is over") {
   Desk desk;
-  Running server(desk.callbacks());
+  TestServer server(desk.callbacks());
   Client client(server.where());
   CHECK(client.send("?"));
   REQUIRE(desk.owes(1));
@@ -91,7 +91,7 @@ TEST_CASE("contract 10: a stop waits for an answer that is owed until its drain 
 
 TEST_CASE("contract 10: of several answers that are owed the last one lets the connection end") {
   Desk desk;
-  Running server(desk.callbacks());
+  TestServer server(desk.callbacks());
   Client client(server.where());
   CHECK(client.send("???"));
   REQUIRE(desk.owes(3));
@@ -114,7 +114,7 @@ TEST_CASE("contract 10: of several answers that are owed the last one lets the c
 
 TEST_CASE("contract 8: a client that has finished asking gets the answer that is owed, and then the FIN") {
   Desk desk;
-  Running server(desk.callbacks());
+  TestServer server(desk.callbacks());
   Client client(server.where());
   CHECK(client.send("?"));
   client.finish();
@@ -129,7 +129,7 @@ TEST_CASE("contract 8: a client that has finished asking gets the answer that is
 TEST_CASE("contract words: while an answer is owed the idle timer rests, and begins anew with the answer") {
   constexpr Milliseconds idle = 400ms;
   Desk desk;
-  Running server(desk.callbacks(), {.idle_timeout = idle});
+  TestServer server(desk.callbacks(), {.idle_timeout = idle});
   Client client(server.where());
   CHECK(client.send("?"));
   REQUIRE(desk.owes(1));
@@ -144,7 +144,7 @@ TEST_CASE("contract words: while an answer is owed the idle timer rests, and beg
 }
 
 TEST_CASE("contract words: an answer that needs no thread is owed and given in one callback") {
-  Running server({.on_receive = [](Connection& c, Bytes) {
+  TestServer server({.on_receive = [](Connection& c, Bytes) {
     const Deferred owed = c.defer();
     c.send("a");
   }});
@@ -160,7 +160,7 @@ TEST_CASE("contract words: what is owed may outlive its connection and its serve
   std::vector<Deferred> of_a_closed_one;
   std::jthread late;
   {
-    Running server(desk.callbacks());
+    TestServer server(desk.callbacks());
     {
       Client client(server.where());
       CHECK(client.send("?"));
@@ -184,7 +184,7 @@ TEST_CASE("contract words: what is owed may outlive its connection and its serve
 TEST_CASE("contract 6: finish() sends FIN behind what is queued, and what comes is still told") {
   Watched<std::string> heard;
   std::atomic<SendResult> after = SendResult::queued;
-  Running server({.on_receive = [&](Connection& c, Bytes bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes bytes) {
     if (heard.get().empty()) {
       c.send(pattern(1024 * 1024));
       c.finish();
@@ -208,7 +208,7 @@ TEST_CASE("contract 6: finish() sends FIN behind what is queued, and what comes 
 TEST_CASE("contract 6: finish() by a task: what was promised before it comes before the FIN") {
   Gate gate;
   Counter in_callback;
-  Running server({.on_receive = [&](Connection& c, Bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes) {
     in_callback.add();
     gate.pass();
     c.finish();
@@ -231,17 +231,17 @@ TEST_CASE("contract 6: when both have finished the connection closes, whoever wa
   for (const bool peer_first : {true, false}) {
     CAPTURE(peer_first);
     Counter ends;
-    Running server({.on_receive =
-                        [&](Connection& c, Bytes) {
-                          c.finish();
-                          c.finish();
-                        },
-                    .on_end =
-                        [&](Connection& c) {
-                          ends.add();
-                          c.send("last words");
-                          c.finish();
-                        }});
+    TestServer server({.on_receive =
+                           [&](Connection& c, Bytes) {
+                             c.finish();
+                             c.finish();
+                           },
+                       .on_end =
+                           [&](Connection& c) {
+                             ends.add();
+                             c.send("last words");
+                             c.finish();
+                           }});
     Client client(server.where());
     if (!peer_first) {
       CHECK(client.send("go"));
@@ -256,13 +256,13 @@ TEST_CASE("contract 6: when both have finished the connection closes, whoever wa
 
 TEST_CASE("contract 7: after finish() a pause holds the peer's end back, too") {
   Counter finished, ends;
-  Running server({.on_receive =
-                      [&](Connection& c, Bytes) {
-                        c.pause();
-                        c.finish();
-                        finished.add();
-                      },
-                  .on_end = [&](Connection&) { ends.add(); }});
+  TestServer server({.on_receive =
+                         [&](Connection& c, Bytes) {
+                           c.pause();
+                           c.finish();
+                           finished.add();
+                         },
+                     .on_end = [&](Connection&) { ends.add(); }});
   Client client(server.where());
   const ConnectionId id = server.id_of(client);
   CHECK(client.send("go"));
@@ -275,7 +275,7 @@ TEST_CASE("contract 7: after finish() a pause holds the peer's end back, too") {
 }
 
 TEST_CASE("contract 10: a stop ends a connection that has finished its own direction") {
-  Running server({.on_receive = [](Connection& c, Bytes) { c.finish(); }});
+  TestServer server({.on_receive = [](Connection& c, Bytes) { c.finish(); }});
   Client client(server.where());
   CHECK(client.send("go"));
   CHECK(client.end() == End::fin);

@@ -33,7 +33,7 @@ Callbacks big_reply() {
 }
 
 /// A client that has asked for a big reply and reads nothing; its connection holds up a stop.
-Client stuck_client(Running& server) {
+Client stuck_client(TestServer& server) {
   Client client = Client::narrow(server.where());
   CHECK(client.send("go"));
   REQUIRE(eventually([&] { return server->stats().bytes_in == 2; }));
@@ -45,7 +45,7 @@ Client stuck_client(Running& server) {
 // ---- 10: stop
 
 TEST_CASE("contract 10: stop closes the listener first and lets what is in flight finish") {
-  Running server(big_reply());
+  TestServer server(big_reply());
   Client client = stuck_client(server);
   Gate stopped;
   bool drained = false;
@@ -65,7 +65,7 @@ TEST_CASE("contract 10: stop closes the listener first and lets what is in fligh
 }
 
 TEST_CASE("contract 10: at the deadline stop resets the rest") {
-  Running server(big_reply());
+  TestServer server(big_reply());
   Client client = stuck_client(server);
   const Time start = Clock::now();
   CHECK(!server->stop(300ms));
@@ -78,14 +78,14 @@ TEST_CASE("contract 10: at the deadline stop resets the rest") {
 }
 
 TEST_CASE("contract 10: stop without a drain resets at once, and ends nobody if nobody is there") {
-  Running busy(echo());
+  TestServer busy(echo());
   Client client(busy.where());
   CHECK(client.send("x"));
   CHECK(client.receive(1) == "x");
   CHECK(!busy->stop(0ms));
   CHECK(client.end() == End::reset);
   for (int i = 0; i < 40; ++i) {  // whether run() has just begun or sleeps in accept
-    Running idle(echo());
+    TestServer idle(echo());
     CHECK(idle->stop(0ms));
     CHECK(idle->stop(0ms));           // again: nothing more to do
     CHECK(idle.log().get().empty());  // that a stop ends what waits for newcomers is no trouble
@@ -118,12 +118,12 @@ TEST_CASE("contract 10: clients that have all they asked for hold up no stop, an
 TEST_CASE("contract 10: what was read before the stop, and kept by a pause, is delivered") {
   std::atomic<std::size_t> delivered = 0;
   Counter drained;
-  Running server({.on_receive = [&](Connection&, Bytes bytes) { delivered += bytes.size(); },
-                  .on_drained =
-                      [&](Connection& c) {
-                        c.pause();
-                        drained.add();
-                      }});
+  TestServer server({.on_receive = [&](Connection&, Bytes bytes) { delivered += bytes.size(); },
+                     .on_drained =
+                         [&](Connection& c) {
+                           c.pause();
+                           drained.add();
+                         }});
   Client client(server.where());
   CHECK(server->send(server.id_of(client), bytes_of(pattern(megabyte))) == SendResult::congested);
   CHECK(client.receive(megabyte).size() == megabyte);
@@ -140,7 +140,7 @@ TEST_CASE("contract 10: what was read before the stop, and kept by a pause, is d
 }
 
 TEST_CASE("contract 10: once the stop has reached a connection, other threads' answers to it are gone") {
-  Running server(big_reply());
+  TestServer server(big_reply());
   Client client = stuck_client(server);
   const ConnectionId id = server.id_of(client);
   std::jthread stopper = user_thread([&] { CHECK(server->stop(60s)); });
@@ -161,19 +161,19 @@ TEST_CASE("contract 10: stop is refused in each callback, and the server goes on
     ++asked;
     if (!c.server().stop(100ms)) ++refused;
   };
-  Running server({.on_open = ask,
-                  .on_receive =
-                      [&](Connection& c, Bytes) {
-                        ask(c);
-                        c.send(pattern(megabyte));
-                      },
-                  .on_end =
-                      [&](Connection& c) {
-                        ask(c);
-                        c.close();
-                      },
-                  .on_drained = ask,
-                  .on_close = [&](Connection& c, CloseReason, std::error_code) { ask(c); }});
+  TestServer server({.on_open = ask,
+                     .on_receive =
+                         [&](Connection& c, Bytes) {
+                           ask(c);
+                           c.send(pattern(megabyte));
+                         },
+                     .on_end =
+                         [&](Connection& c) {
+                           ask(c);
+                           c.close();
+                         },
+                     .on_drained = ask,
+                     .on_close = [&](Connection& c, CloseReason, std::error_code) { ask(c); }});
   for (int i = 1; i <= 2; ++i) {
     Client client(server.where());
     CHECK(client.send("go"));
@@ -189,7 +189,7 @@ TEST_CASE("contract 10: stop is refused in each callback, and the server goes on
 }
 
 TEST_CASE("contract 10: of two stops at once the shorter drain counts, and both tell that some were reset") {
-  Running server(big_reply());
+  TestServer server(big_reply());
   Client client = stuck_client(server);
   Gate returned;
   bool drained = true;
@@ -222,7 +222,7 @@ TEST_CASE("contract 10: stop before run: run returns at once, and nobody was eve
 
 TEST_CASE("contract 10: stop in a storm of newcomers leaves none behind") {
   for (int round = 0; round < 6; ++round) {
-    Running server(echo());
+    TestServer server(echo());
     std::vector<std::jthread> storm;
     for (int i = 0; i < 2; ++i)
       storm.push_back(user_thread([&, i] {
@@ -233,14 +233,14 @@ TEST_CASE("contract 10: stop in a storm of newcomers leaves none behind") {
         }
       }));
     CHECK(eventually([&] { return server->stats().accepted >= 20; }));
-    server->stop(round % 2 ? 50ms : 0ms);  // and ~Running balances the books
+    server->stop(round % 2 ? 50ms : 0ms);  // and ~TestServer balances the books
   }
 }
 
 TEST_CASE("contract 10: a callback that does not return holds up the stop") {
   Counter held;
   Gate gate, stopped;
-  Running server({.on_receive = [&](Connection&, Bytes) {
+  TestServer server({.on_receive = [&](Connection&, Bytes) {
     held.add();
     gate.pass();
   }});
@@ -270,10 +270,10 @@ TEST_CASE("contract 10: stop joins every thread") {
 }
 
 TEST_CASE("contract 10: a stop is one server's, and is refused in a callback of another") {
-  Running other(echo());
+  TestServer other(echo());
   Client theirs(other.where());
   bool refused = false;
-  Running server({.on_receive = [&](Connection& c, Bytes bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes bytes) {
     refused = !other->stop(10s);
     c.send(bytes);
   }});
@@ -300,7 +300,7 @@ TEST_CASE("contract 10: two servers whose callbacks stop each other do not wait 
       c.send(bytes);
     }};
   };
-  Running one(stop_the_other(0)), other(stop_the_other(1));
+  TestServer one(stop_the_other(0)), other(stop_the_other(1));
   servers = {&*one, &*other};
   Client first(one.where()), second(other.where());
   CHECK(first.send("a"));
@@ -324,7 +324,7 @@ TEST_CASE(
     if (text_of(bytes) == "throw") throw std::runtime_error("thrown as a test");
     c.send(bytes);
   };
-  Running server(callbacks, options);
+  TestServer server(callbacks, options);
   handle = &*server;
   Client client(server.where());
   CHECK(client.send("throw"));  // told to the log with the connection's strand
@@ -361,18 +361,19 @@ TEST_CASE("contract 11: an exception from a callback ends that connection, and n
     const auto fail = [&](std::string_view here) {
       if (armed && here == where) throw std::runtime_error("thrown as a test");
     };
-    Running server({.on_open = [&](Connection&) { fail("on_open"); },
-                    .on_receive =
-                        [&](Connection& c, Bytes bytes) {
-                          fail("on_receive");
-                          c.send(text_of(bytes) == "big" ? pattern(megabyte) : std::string(text_of(bytes)));
-                        },
-                    .on_end =
-                        [&](Connection& c) {
-                          fail("on_end");
-                          c.close();
-                        },
-                    .on_drained = [&](Connection&) { fail("on_drained"); }});
+    TestServer server({.on_open = [&](Connection&) { fail("on_open"); },
+                       .on_receive =
+                           [&](Connection& c, Bytes bytes) {
+                             fail("on_receive");
+                             c.send(text_of(bytes) == "big" ? pattern(megabyte)
+                                                            : std::string(text_of(bytes)));
+                           },
+                       .on_end =
+                           [&](Connection& c) {
+                             fail("on_end");
+                             c.close();
+                           },
+                       .on_drained = [&](Connection&) { fail("on_drained"); }});
     std::unique_ptr<Client> neighbour;
     if (!one_at_a_time()) {
       neighbour = std::make_unique<Client>(server.where());
@@ -396,7 +397,7 @@ TEST_CASE("contract 11: an exception from a callback ends that connection, and n
 }
 
 TEST_CASE("contract 11: what is thrown may be anything, and on_close may throw too") {
-  Running server(
+  TestServer server(
       {.on_receive = [](Connection&, Bytes) { throw 42; },
        .on_close = [](Connection&, CloseReason, std::error_code) { throw std::runtime_error("on_close"); }});
   Client thrower(server.where());
@@ -416,7 +417,7 @@ TEST_CASE("contract 11: what is thrown may be anything, and on_close may throw t
 
 TEST_CASE("contract 12: a connection that waits holds no buffer on the heap") {
   const std::size_t count = one_at_a_time() ? 1 : 300;
-  Running server(echo());
+  TestServer server(echo());
   const std::string text = pattern(60'000);
   std::vector<Client> clients;
   clients.reserve(count);
@@ -438,7 +439,7 @@ TEST_CASE("contract 12: a connection that waits holds no buffer on the heap") {
 
 TEST_CASE("contract 13: out of descriptors, those who are here are served and newcomers wait their turn") {
   if (!NoMoreDescriptors::possible()) return;
-  Running server(echo());
+  TestServer server(echo());
   Client here(server.where());
   std::array<Client, 3> newcomers;  // their own descriptors
   server.id_of(here);
@@ -472,7 +473,7 @@ TEST_CASE("contract 13: out of descriptors, those who are here are served and ne
 TEST_CASE("contract 13: out of descriptors, a stop still works") {
   if (!NoMoreDescriptors::possible()) return;
   for (int round = 0; round < 3; ++round) {
-    Running server(big_reply());
+    TestServer server(big_reply());
     Client client = stuck_client(server);
     Client waits;
     const NoMoreDescriptors limit;
@@ -486,7 +487,7 @@ TEST_CASE("contract 13: out of descriptors, a stop still works") {
 
 TEST_CASE("contract 13: above max_connections newcomers are closed at once, and the count does not drift") {
   constexpr std::size_t limit = 4;
-  Running server(echo(), {.max_connections = limit});
+  TestServer server(echo(), {.max_connections = limit});
   if (one_at_a_time()) {  // the limit is never met: newcomers wait in the backlog
     Client first(server.where()), second(server.where());
     CHECK(second.send("x"));
@@ -518,7 +519,7 @@ TEST_CASE("contract 13: above max_connections newcomers are closed at once, and 
 }
 
 TEST_CASE("contract 13: descriptors beyond 1024: select closes the newcomer, the others serve it") {
-  Running server(echo());
+  TestServer server(echo());
   bool refused = false;
   if (!one_at_a_time()) {
     std::vector<os::Descriptor> many;
@@ -545,7 +546,7 @@ TEST_CASE("contract 13: descriptors beyond 1024: select closes the newcomer, the
 
 TEST_CASE(
     "contract words: idle_timeout closes who moves nothing, with a FIN and at once; each byte counts anew") {
-  Running server(echo(), {.idle_timeout = 400ms});
+  TestServer server(echo(), {.idle_timeout = 400ms});
   Client client(server.where());
   const ConnectionId id = server.id_of(client);
   Time last{};
@@ -568,12 +569,12 @@ TEST_CASE(
 
 TEST_CASE("contract words: a reply counts as activity when it is sent, however long its callback took") {
   Gate never;
-  Running server({.on_receive =
-                      [&](Connection& c, Bytes bytes) {
-                        if (text_of(bytes) == "slow") never.wait([](bool open) { return open; }, 700ms);
-                        c.send(bytes);
-                      }},
-                 {.idle_timeout = 400ms});
+  TestServer server({.on_receive =
+                         [&](Connection& c, Bytes bytes) {
+                           if (text_of(bytes) == "slow") never.wait([](bool open) { return open; }, 700ms);
+                           c.send(bytes);
+                         }},
+                    {.idle_timeout = 400ms});
   Client client(server.where());
   CHECK(client.send("slow"));
   CHECK(client.receive(4) == "slow");
@@ -583,7 +584,7 @@ TEST_CASE("contract words: a reply counts as activity when it is sent, however l
 }
 
 TEST_CASE("contract words: expire_at is a total that bytes do not prolong; the last call counts") {
-  Running server({.on_receive = [](Connection& c, Bytes bytes) {
+  TestServer server({.on_receive = [](Connection& c, Bytes bytes) {
     const Time now = Clock::now();
     if (text_of(bytes) == "s") c.expire_at(now + 300ms);
     if (text_of(bytes) == "l") c.expire_at(now + 60s);
@@ -672,16 +673,16 @@ TEST_CASE("contract words: a deadline that passes while its thread is held up st
 // ---- what the words mean: counts, and several servers
 
 TEST_CASE("contract words: stats count each connection once, by its reason, and each byte") {
-  Running server({.on_receive =
-                      [](Connection& c, Bytes bytes) {
-                        const std::string_view what = text_of(bytes);
-                        if (what == "throw") throw std::runtime_error("as asked");
-                        if (what == "expire") c.expire_at(Clock::now());
-                        if (what == "close") c.close();
-                        if (what == "stick") c.send(pattern(16 * megabyte));  // more than the systems hold
-                        if (what == "x") c.send(bytes);
-                      }},
-                 {.write_timeout = 200ms, .hard_cap = 32 * megabyte});
+  TestServer server({.on_receive =
+                         [](Connection& c, Bytes bytes) {
+                           const std::string_view what = text_of(bytes);
+                           if (what == "throw") throw std::runtime_error("as asked");
+                           if (what == "expire") c.expire_at(Clock::now());
+                           if (what == "close") c.close();
+                           if (what == "stick") c.send(pattern(16 * megabyte));  // more than the systems hold
+                           if (what == "x") c.send(bytes);
+                         }},
+                    {.write_timeout = 200ms, .hard_cap = 32 * megabyte});
   std::uint64_t count = 0, bytes = 0;
   for (const std::string_view what : {"throw"sv, "expire"sv, "close"sv, "stick"sv, "reset"sv, "x"sv}) {
     CAPTURE(what);
@@ -715,7 +716,7 @@ TEST_CASE("contract words: stats count each connection once, by its reason, and 
 }
 
 TEST_CASE("contract words: bytes in and out are the clients' totals") {
-  Running server(echo());
+  TestServer server(echo());
   std::uint64_t total = 0;
   for (int i = 0; i < 10; ++i) {
     Client client(server.where());
@@ -732,10 +733,10 @@ TEST_CASE("contract words: bytes in and out are the clients' totals") {
 
 TEST_CASE(
     "contract words: several servers live in one process, and a callback of one sends through another") {
-  Running listener(echo());
+  TestServer listener(echo());
   Client hears(listener.where());
   const ConnectionId id = listener.id_of(hears);
-  Running speaker({.on_receive = [&](Connection& c, Bytes bytes) {
+  TestServer speaker({.on_receive = [&](Connection& c, Bytes bytes) {
     // The two servers number their connections alike: each knows its own.
     CHECK(listener->send(id, bytes) == SendResult::queued);
     c.send("told");
@@ -752,7 +753,7 @@ TEST_CASE(
 }
 
 TEST_CASE("contract words: a server that cannot listen says where") {
-  Running server(echo());
+  TestServer server(echo());
   const std::string where = to_string(server.where());
   try {
     make_server({.port = server.where().port}, {});

@@ -27,7 +27,7 @@ constexpr std::size_t megabyte = 1024 * 1024;
 
 TEST_CASE("contract 6: close() sends all that is queued, then FIN") {
   const std::string reply = pattern(3 * megabyte);
-  Running server({.on_receive = [&](Connection& c, Bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes) {
     c.send(reply);
     c.close();
   }});
@@ -41,7 +41,7 @@ TEST_CASE("contract 6: close() sends all that is queued, then FIN") {
 }
 
 TEST_CASE("contract 6: close() by id from another thread does the same, behind that thread's sends") {
-  Running server({});
+  TestServer server({});
   Client client = Client::narrow(server.where());
   const ConnectionId id = server.id_of(client);
   const std::string reply = pattern(2 * megabyte);
@@ -57,7 +57,7 @@ TEST_CASE("contract 6: close() by id from another thread does the same, behind t
 TEST_CASE("contract 6: close() also sends what another thread's send had been promised before it") {
   for (const std::string_view how : {"close"sv, "end"sv}) {  // by the callback, or by the default on_end
     CAPTURE(how);
-    Running server({.on_receive = [&](Connection& c, Bytes) {
+    TestServer server({.on_receive = [&](Connection& c, Bytes) {
       user_thread([&ours = c.server(), id = c.id()] {
         CHECK(ours.send(id, bytes_of("promised")) == SendResult::queued);
       }).join();
@@ -72,7 +72,7 @@ TEST_CASE("contract 6: close() also sends what another thread's send had been pr
 }
 
 TEST_CASE("contract 6: close() in on_open, with nothing queued, is a FIN") {
-  Running server({.on_open = [](Connection& c) { c.close(); }});
+  TestServer server({.on_open = [](Connection& c) { c.close(); }});
   Client client(server.where());
   CHECK(client.rest() == "");
   CHECK(client.end() == End::fin);
@@ -82,7 +82,7 @@ TEST_CASE("contract 6: close() in on_open, with nothing queued, is a FIN") {
 
 TEST_CASE("contract 6: input that nobody reads does not reset the tail of the reply") {
   const std::string reply = pattern(2 * megabyte);
-  Running server({.on_receive = [&](Connection& c, Bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes) {
     c.send(reply);
     c.close();
   }});
@@ -104,12 +104,12 @@ TEST_CASE("contract 6: input that nobody reads does not reset the tail of the re
 
 TEST_CASE("contract 6: who sends all before it reads gets the whole reply") {
   const std::string reply = pattern(megabyte);
-  Running server({.on_receive =
-                      [&](Connection& c, Bytes) {
-                        c.send(reply);
-                        c.close();
-                      }},
-                 {.close_timeout = 60s});  // a total, and 128 MiB may take a slow machine some seconds
+  TestServer server({.on_receive =
+                         [&](Connection& c, Bytes) {
+                           c.send(reply);
+                           c.close();
+                         }},
+                    {.close_timeout = 60s});  // a total, and 128 MiB may take a slow machine some seconds
   Client client(server.where());
   const std::string piece = pattern(8 * megabyte);
   for (int i = 0; i < 16; ++i)  // more than the systems hold between them
@@ -122,7 +122,7 @@ TEST_CASE(
     "contract 6: after its FIN the server waits for the peer's, as long as close_timeout and no longer") {
   for (const bool sends : {false, true}) {  // what arrives meanwhile does not prolong it
     CAPTURE(sends);
-    Running server({.on_open = [](Connection& c) { c.close(); }}, {.close_timeout = 300ms});
+    TestServer server({.on_open = [](Connection& c) { c.close(); }}, {.close_timeout = 300ms});
     const Time start = Clock::now();
     Client client(server.where());
     CHECK(client.end() == End::fin);
@@ -138,7 +138,7 @@ TEST_CASE(
 }
 
 TEST_CASE("contract 6: the peer's FIN ends that wait at once") {
-  Running server({.on_open = [](Connection& c) { c.close(); }}, {.close_timeout = 60s});
+  TestServer server({.on_open = [](Connection& c) { c.close(); }}, {.close_timeout = 60s});
   Client client(server.where());
   CHECK(client.end() == End::fin);
   CHECK(server->stats().active == 1);
@@ -147,7 +147,7 @@ TEST_CASE("contract 6: the peer's FIN ends that wait at once") {
 }
 
 TEST_CASE("contract 6: abort() resets and drops what is queued") {
-  Running server({.on_receive = [](Connection& c, Bytes) {
+  TestServer server({.on_receive = [](Connection& c, Bytes) {
     c.send(pattern(megabyte));
     c.abort();
     CHECK(c.send("more") == SendResult::gone);
@@ -164,7 +164,7 @@ TEST_CASE("contract 6: abort() resets and drops what is queued") {
 TEST_CASE("contract 7: after pause() no on_receive comes until resume() by id, and no byte is lost") {
   Counter calls;
   Watched<std::string> received;
-  Running server({.on_receive = [&](Connection& c, Bytes bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes bytes) {
     c.pause();
     received.change([&](std::string& all) { all += text_of(bytes); });
     calls.add();
@@ -189,7 +189,7 @@ TEST_CASE("contract 7: after pause() no on_receive comes until resume() by id, a
 
 TEST_CASE("contract 7: a connection that on_open paused hears neither bytes nor the end until resume()") {
   Watched<std::string> heard;
-  Running server(
+  TestServer server(
       {.on_open = [](Connection& c) { c.pause(); },
        .on_receive = [&](Connection&,
                          Bytes bytes) { heard.change([&](std::string& all) { all += text_of(bytes); }); },
@@ -213,7 +213,7 @@ TEST_CASE("contract 7: what a receive under way brings during a pause is kept an
   // on_drained comes while the model may already sleep in a receive for the same connection.
   Watched<std::string> heard;
   Counter drained;
-  Running server(
+  TestServer server(
       {.on_receive = [&](Connection&,
                          Bytes bytes) { heard.change([&](std::string& all) { all += text_of(bytes); }); },
        .on_end =
@@ -263,7 +263,7 @@ TEST_CASE("contract 7: a callback of another connection may resume") {
 }
 
 TEST_CASE("contract 7: pause() and resume() in one callback cancel out") {
-  Running server({.on_receive = [](Connection& c, Bytes bytes) {
+  TestServer server({.on_receive = [](Connection& c, Bytes bytes) {
     c.pause();
     c.send(bytes);
     c.resume();
@@ -279,7 +279,7 @@ TEST_CASE(
     "contract 7: a resume by id during a callback takes effect after it, so a pause in it is not for ever") {
   // A worker may be done before the callback that gave it work has come to its pause().
   Counter calls;
-  Running server({.on_receive = [&](Connection& c, Bytes bytes) {
+  TestServer server({.on_receive = [&](Connection& c, Bytes bytes) {
     user_thread([&server = c.server(), id = c.id()] { server.resume(id); }).join();
     c.pause();
     c.send(bytes);
@@ -294,14 +294,14 @@ TEST_CASE(
 }
 
 TEST_CASE("contract 7: a paused connection is not read on: its bytes wait with the systems") {
-  Running server({.on_open = [](Connection& c) { c.pause(); }});
+  TestServer server({.on_open = [](Connection& c) { c.pause(); }});
   Client client(server.where());
   client.stuff(200ms);
   CHECK(server->stats().bytes_in <= 64 * 1024);  // one receive may have been under way
 }
 
 TEST_CASE("contract 7: a paused connection still sends, and still closes") {
-  Running server({.on_open = [](Connection& c) {
+  TestServer server({.on_open = [](Connection& c) {
     c.pause();
     c.send("from on_open, ");
   }});
@@ -319,12 +319,12 @@ TEST_CASE("contract 7: a paused connection still sends, and still closes") {
 
 TEST_CASE("contract 7: a reset during a pause is told after resume(), with its name") {
   Watched<std::vector<std::error_code>> ends;
-  Running server({.on_receive = [](Connection& c, Bytes) { c.pause(); },
-                  .on_close =
-                      [&](Connection&, CloseReason reason, std::error_code error) {
-                        CHECK(reason == CloseReason::reset);
-                        ends.change([&](auto& all) { all.push_back(error); });
-                      }});
+  TestServer server({.on_receive = [](Connection& c, Bytes) { c.pause(); },
+                     .on_close =
+                         [&](Connection&, CloseReason reason, std::error_code error) {
+                           CHECK(reason == CloseReason::reset);
+                           ends.change([&](auto& all) { all.push_back(error); });
+                         }});
   Client client(server.where());
   const ConnectionId id = server.id_of(client);
   CHECK(client.send("x"));
@@ -340,7 +340,7 @@ TEST_CASE("contract 7: a reset during a pause is told after resume(), with its n
 
 TEST_CASE("contract 8: the peer's FIN discards nothing that is queued") {
   const std::string reply = pattern(3 * megabyte);
-  Running server({.on_receive = [&](Connection& c, Bytes) { c.send(reply); }});
+  TestServer server({.on_receive = [&](Connection& c, Bytes) { c.send(reply); }});
   Client client = Client::narrow(server.where());
   CHECK(client.send("go"));
   client.finish();
@@ -366,7 +366,7 @@ TEST_CASE("contract 8: bytes and FIN that came before run() are served whole") {
 
 TEST_CASE("contract 8: on_end may answer later, from another thread") {
   Watched<ConnectionId> ended;
-  Running server({.on_end = [&](Connection& c) { ended.change([&](ConnectionId& id) { id = c.id(); }); }});
+  TestServer server({.on_end = [&](Connection& c) { ended.change([&](ConnectionId& id) { id = c.id(); }); }});
   Client client(server.where());
   client.finish();
   REQUIRE(ended.wait([](ConnectionId id) { return id.value != 0; }));
@@ -381,7 +381,7 @@ TEST_CASE("contract 8: on_end may answer later, from another thread") {
 
 TEST_CASE("contract 8: on_end comes once, behind the last byte") {
   Watched<std::string> heard;
-  Running server(
+  TestServer server(
       {.on_receive = [&](Connection&,
                          Bytes bytes) { heard.change([&](std::string& all) { all += text_of(bytes); }); },
        .on_end =
@@ -405,12 +405,12 @@ TEST_CASE(
     "contract 8: a reset behind the peer's FIN is told with its name, when a send meets it at the latest") {
   Counter ended;
   Watched<std::vector<std::error_code>> ends;
-  Running server({.on_end = [&](Connection&) { ended.add(); },  // the answer comes later
-                  .on_close =
-                      [&](Connection&, CloseReason reason, std::error_code error) {
-                        CHECK(reason == CloseReason::reset);
-                        ends.change([&](auto& all) { all.push_back(error); });
-                      }});
+  TestServer server({.on_end = [&](Connection&) { ended.add(); },  // the answer comes later
+                     .on_close =
+                         [&](Connection&, CloseReason reason, std::error_code error) {
+                           CHECK(reason == CloseReason::reset);
+                           ends.change([&](auto& all) { all.push_back(error); });
+                         }});
   Client client(server.where());
   const ConnectionId id = server.id_of(client);
   client.finish();
@@ -432,7 +432,7 @@ constexpr std::size_t one_receive = 64 * 1024;
 }  // namespace
 
 TEST_CASE("contract 9: an echo whose peer does not read stays within its marks, and loses nothing") {
-  Running server(echo(), small_marks);
+  TestServer server(echo(), small_marks);
   Client client = Client::narrow(server.where());
   const std::string text = client.stuff(300ms);  // it is read no more, so its own system takes no more
   const Stats stuck = server->stats();
@@ -456,15 +456,15 @@ TEST_CASE("contract 9: a full queue holds up its own connection only") {
 
 TEST_CASE("contract 9: send answers queued, congested, full, and full takes nothing") {
   Watched<std::vector<SendResult>> results;
-  Running server({.on_receive =
-                      [&](Connection& c, Bytes) {  // nothing leaves before the callback is over
-                        results.change([&](auto& all) {
-                          for (int i = 0; i < 18; ++i)
-                            all.push_back(c.send(pattern(64 * 1024, i + 1)));
-                          all.push_back(c.send("x"));
-                        });
-                      }},
-                 small_marks);
+  TestServer server({.on_receive =
+                         [&](Connection& c, Bytes) {  // nothing leaves before the callback is over
+                           results.change([&](auto& all) {
+                             for (int i = 0; i < 18; ++i)
+                               all.push_back(c.send(pattern(64 * 1024, i + 1)));
+                             all.push_back(c.send("x"));
+                           });
+                         }},
+                    small_marks);
   Client client(server.where());
   CHECK(client.send("go"));
   std::string taken;
@@ -480,7 +480,7 @@ TEST_CASE("contract 9: send answers queued, congested, full, and full takes noth
 
 TEST_CASE("contract 9: the cap holds for sends by id as well, and the connection lives on") {
   Counter drained;
-  Running server({.on_drained = [&](Connection&) { drained.add(); }}, small_marks);
+  TestServer server({.on_drained = [&](Connection&) { drained.add(); }}, small_marks);
   Client client = Client::narrow(server.where());
   const ConnectionId id = server.id_of(client);
   std::string taken;
@@ -516,14 +516,14 @@ TEST_CASE("contract 9: on_drained comes at the low mark, once for each time the 
     }
     c.close();
   };
-  Running server({.on_open = fill,
-                  .on_drained =
-                      [&](Connection& c) {
-                        ++drained;
-                        most = std::max(most, sent - c.server().stats().bytes_out);
-                        fill(c);
-                      }},
-                 marks);
+  TestServer server({.on_open = fill,
+                     .on_drained =
+                         [&](Connection& c) {
+                           ++drained;
+                           most = std::max(most, sent - c.server().stats().bytes_out);
+                           fill(c);
+                         }},
+                    marks);
   Client client = Client::narrow(server.where());  // so that the queue falls by steps smaller than the marks
   CHECK((client.rest() == text));
   client.close();
@@ -536,16 +536,16 @@ TEST_CASE("contract 9: on_drained comes at the low mark, once for each time the 
 TEST_CASE("contract 9: who was told congested by id is told drained, even if the queue emptied meanwhile") {
   Counter pings, held, drained;
   Gate gate;
-  Running server({.on_receive =
-                      [&](Connection&, Bytes bytes) {
-                        if (text_of(bytes) == "h") {
-                          held.add();
-                          gate.pass();
-                        }
-                        pings.add();
-                      },
-                  .on_drained = [&](Connection&) { drained.add(); }},
-                 small_marks);
+  TestServer server({.on_receive =
+                         [&](Connection&, Bytes bytes) {
+                           if (text_of(bytes) == "h") {
+                             held.add();
+                             gate.pass();
+                           }
+                           pings.add();
+                         },
+                     .on_drained = [&](Connection&) { drained.add(); }},
+                    small_marks);
   Client client = Client::narrow(server.where());
   const ConnectionId id = server.id_of(client);
   std::size_t taken = 0;
@@ -576,18 +576,18 @@ TEST_CASE("contract 9: after full on_drained comes when there is room again, in 
       CHECK(send(part) == SendResult::queued);
       CHECK(send(rest) == SendResult::full);
     };
-    Running server({.on_receive =
-                        [&](Connection& c, Bytes) {
-                          inside.add();
-                          gate.pass();
-                          if (!by_id) fill([&](const std::string& text) { return c.send(text); });
-                        },
-                    .on_drained =
-                        [&](Connection& c) {
-                          if (drained.get() == 0) CHECK(c.send(rest) == SendResult::congested);
-                          drained.add();
-                        }},
-                   small_marks);
+    TestServer server({.on_receive =
+                           [&](Connection& c, Bytes) {
+                             inside.add();
+                             gate.pass();
+                             if (!by_id) fill([&](const std::string& text) { return c.send(text); });
+                           },
+                       .on_drained =
+                           [&](Connection& c) {
+                             if (drained.get() == 0) CHECK(c.send(rest) == SendResult::congested);
+                             drained.add();
+                           }},
+                      small_marks);
     Client client(server.where());
     const ConnectionId id = server.id_of(client);
     CHECK(client.send("go"));
@@ -605,7 +605,7 @@ TEST_CASE(
     "them") {
   Counter drained;
   Watched<std::vector<SendResult>> results;
-  Running server(
+  TestServer server(
       {.on_receive =
            [&](Connection& c, Bytes bytes) {
              results.change([&](auto& all) { all.push_back(c.send(pattern(small_marks.hard_cap + 1))); });
@@ -630,7 +630,7 @@ TEST_CASE("contract 9: a peer that takes nothing for write_timeout is reset for 
   for (const bool closing : {false, true}) {
     CAPTURE(closing);
     Watched<CloseReason> reason;
-    Running server(
+    TestServer server(
         {.on_open =
              [&](Connection& c) {
                c.send(reply);
@@ -658,7 +658,7 @@ TEST_CASE("contract 9: so is one whose queue is refilled each time the system ha
     while (c.send(text) == SendResult::queued) {
     }
   };
-  Running server({.on_open = refill, .on_drained = refill}, {.write_timeout = 300ms});
+  TestServer server({.on_open = refill, .on_drained = refill}, {.write_timeout = 300ms});
   const Client client = Client::narrow(server.where());
   CHECK(server.ends(CloseReason::write_timeout));
 }
@@ -668,12 +668,12 @@ TEST_CASE("contract 9: a peer that takes little, but takes, lives") {
   // of them. The window is no larger, or the client's system tells of room only each third of a second.
   if (under_wine()) return;
   const std::string text = pattern(16 * megabyte);
-  Running server({.on_open =
-                      [&](Connection& c) {
-                        c.send(text);
-                        c.close();
-                      }},
-                 {.write_timeout = 400ms, .hard_cap = 32 * megabyte});
+  TestServer server({.on_open =
+                         [&](Connection& c) {
+                           c.send(text);
+                           c.close();
+                         }},
+                    {.write_timeout = 400ms, .hard_cap = 32 * megabyte});
   Client client = Client::narrow(server.where(), 64 * 1024);
   std::string received = client.receive(8 * megabyte);  // at full speed: the system's buffers grow
   for (const Time end = Clock::now() + 2s; Clock::now() < end;) {

@@ -19,7 +19,7 @@ using namespace ladder;
 using namespace std::chrono_literals;
 
 namespace {
-constexpr Time start{1h};
+constexpr Time origin{1h};
 constexpr ConnectionId a{1}, b{2}, c{3};
 using Ids = std::vector<ConnectionId>;
 
@@ -39,44 +39,44 @@ Ids expired(TimerQueue& queue, Time now) {
 TEST_CASE("timer_queue: come out when they are due, the earliest first") {
   TimerQueue queue;
   CHECK(queue.next() == Time::max());
-  CHECK(expired(queue, start).empty());
+  CHECK(expired(queue, origin).empty());
   Timer first{.id = a}, second{.id = b}, third{.id = c};
-  queue.set(third, start + 3ms);
-  queue.set(first, start + 1ms);
-  queue.set(second, start + 2ms);
-  CHECK(third.due == start + 3ms);
-  CHECK(queue.next() == start + 1ms);
-  CHECK(expired(queue, start + 1ms - 1ns).empty());
-  CHECK(expired(queue, start + 1ms) == Ids{a});
-  CHECK(queue.next() == start + 2ms);
-  CHECK(expired(queue, start + 1h) == Ids{b, c});
+  queue.set(third, origin + 3ms);
+  queue.set(first, origin + 1ms);
+  queue.set(second, origin + 2ms);
+  CHECK(third.due == origin + 3ms);
+  CHECK(queue.next() == origin + 1ms);
+  CHECK(expired(queue, origin + 1ms - 1ns).empty());
+  CHECK(expired(queue, origin + 1ms) == Ids{a});
+  CHECK(queue.next() == origin + 2ms);
+  CHECK(expired(queue, origin + 1h) == Ids{b, c});
   CHECK(queue.next() == Time::max());
-  CHECK(expired(queue, start + 1h).empty());
+  CHECK(expired(queue, origin + 1h).empty());
 }
 
 TEST_CASE("timer_queue: one that is set again has moved, and comes out once") {
   TimerQueue queue;
   Timer first{.id = a}, second{.id = b};
-  queue.set(first, start + 2ms);
-  queue.set(second, start + 2ms);
-  queue.set(first, start + 1ms);
-  CHECK(expired(queue, start + 1ms) == Ids{a});
-  queue.set(second, start + 3ms);
-  CHECK(expired(queue, start + 2ms).empty());
-  queue.set(first, start + 3ms);  // one that is out
-  CHECK(sorted(expired(queue, start + 3ms)) == Ids{a, b});
+  queue.set(first, origin + 2ms);
+  queue.set(second, origin + 2ms);
+  queue.set(first, origin + 1ms);
+  CHECK(expired(queue, origin + 1ms) == Ids{a});
+  queue.set(second, origin + 3ms);
+  CHECK(expired(queue, origin + 2ms).empty());
+  queue.set(first, origin + 3ms);  // one that is out
+  CHECK(sorted(expired(queue, origin + 3ms)) == Ids{a, b});
 }
 
 TEST_CASE("timer_queue: one that is cancelled never comes out") {
   TimerQueue queue;
   Timer first{.id = a}, second{.id = b};
   queue.cancel(first);  // one that was never set
-  queue.set(first, start + 1ms);
-  queue.set(second, start + 2ms);
+  queue.set(first, origin + 1ms);
+  queue.set(second, origin + 2ms);
   queue.cancel(first);
   CHECK(first.due == Time::max());
-  CHECK(queue.next() == start + 2ms);
-  CHECK(expired(queue, start + 1h) == Ids{b});
+  CHECK(queue.next() == origin + 2ms);
+  CHECK(expired(queue, origin + 1h) == Ids{b});
   queue.cancel(second);  // one that is out
   CHECK(queue.next() == Time::max());
 }
@@ -84,15 +84,15 @@ TEST_CASE("timer_queue: one that is cancelled never comes out") {
 TEST_CASE("timer_queue: who sleeps is told of an earlier one, and not of a later one") {
   TimerQueue queue;
   Timer first{.id = a}, second{.id = b}, third{.id = c};
-  CHECK(queue.set(first, start + 5ms));
-  CHECK_FALSE(queue.set(second, start + 6ms));
-  CHECK(queue.set(third, start + 4ms));
-  CHECK_FALSE(queue.set(second, start + 5ms));
-  CHECK(queue.set(third, start + 3ms));
-  CHECK(expired(queue, start + 4ms) == Ids{c});
-  CHECK(queue.set(second, start + 4ms));
-  expired(queue, start + 1h);
-  CHECK(queue.set(first, start + 2h));
+  CHECK(queue.set(first, origin + 5ms));
+  CHECK_FALSE(queue.set(second, origin + 6ms));
+  CHECK(queue.set(third, origin + 4ms));
+  CHECK_FALSE(queue.set(second, origin + 5ms));
+  CHECK(queue.set(third, origin + 3ms));
+  CHECK(expired(queue, origin + 4ms) == Ids{c});
+  CHECK(queue.set(second, origin + 4ms));
+  expired(queue, origin + 1h);
+  CHECK(queue.set(first, origin + 2h));
 }
 
 TEST_CASE("timer_queue: random ones, beside a plain map") {
@@ -108,7 +108,7 @@ TEST_CASE("timer_queue: random ones, beside a plain map") {
       time = std::min(time, due);
     return time;
   };
-  Time now = start;
+  Time now = origin;
   for (int step = 0; step < 100'000; ++step) {
     Timer& timer = timers[random() % timers.size()];
     switch (random() % 4) {
@@ -146,15 +146,15 @@ TEST_CASE("timer_queue: of many threads each comes out once") {
   const auto work = [&](std::size_t worker) {
     std::mt19937 random(static_cast<unsigned>(worker));
     for (std::uint64_t i = 0; i < each; ++i) {
-      queue.set(timers[worker * each + i], start + Milliseconds(random() % 1000));
-      const Ids due = expired(queue, start + Milliseconds(i * 1000 / each));
+      queue.set(timers[worker * each + i], origin + Milliseconds(random() % 1000));
+      const Ids due = expired(queue, origin + Milliseconds(i * 1000 / each));
       out[worker].insert(out[worker].end(), due.begin(), due.end());
     }
   };
   {
     const std::jthread one(work, 0), two(work, 1), three(work, 2);
   }
-  Ids all = expired(queue, start + 1h);
+  Ids all = expired(queue, origin + 1h);
   for (const Ids& some : out)
     all.insert(all.end(), some.begin(), some.end());
   REQUIRE(all.size() == 3 * each);

@@ -286,7 +286,9 @@ class Running {
   std::unique_ptr<Run> run_;
 };
 /// make_server(), and run() on a thread of its own.
-Running start(Options, Callbacks);
+inline Running start(Options options, Callbacks callbacks) {
+  return Running(make_server(std::move(options), std::move(callbacks)));
+}
 
 /// Sleeps until the process is asked to end: SIGINT, SIGTERM, SIGHUP unless it is ignored (nohup); on Windows Ctrl-C,
 /// Ctrl-Break, the console's close, shutdown, of which the last two end the process after five seconds. From the first call

@@ -43,10 +43,6 @@ void Running::wait() {
   if (run_->threw) std::rethrow_exception(run_->threw);
 }
 
-Running start(Options options, Callbacks callbacks) {
-  return Running(make_server(std::move(options), std::move(callbacks)));
-}
-
 void wait_for_stop_signal() {
   os::catch_stop_signals();
   os::wait_for_stop_signal();

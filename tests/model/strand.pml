@@ -1,12 +1,13 @@
-// Which thread serves a connection: common/library/strand.h with the waker of common/library/wake_queue.h, and of server_base.h and server_base.cpp the way of a
-// connection through them. One session, two workers, two tenants one after the other. An inline has the name of the function that
-// it mirrors, and they stand in the order of those files. What is proved and what is left out: README.md.
+// Which thread serves a connection: common/library/strand.h with the waker of common/library/wake_queue.h, and of
+// server_base.h and server_base.cpp the way of a connection through them. One session, two workers, two tenants one after
+// the other. An inline has the name of the function that it mirrors, and they stand in the order of those files. What is
+// proved and what is left out: README.md.
 //
 // What happens under the strand's lock is one step here. Halfway others could see no more than an armed socket or a
 // notified waker, and then wait for the lock; that they see those just after the step comes to the same.
 //
 //   -DFAULT=1  release() frees the strand without a look at the pending
-//   -DFAULT=2  take() does not compare the generation
+//   -DFAULT=2  try_acquire() does not compare the generation
 
 #ifndef FAULT
 #define FAULT 0
@@ -17,13 +18,14 @@
 // Pending::events
 #define readable 1
 #define timer_event 2
-// Pending::commands, each posted once: two sends by id, a close by id, a stop for whoever lives here.
-#define send_wish 1
-#define late 2  // by the thread that has closed
-#define sends (send_wish | late)
-#define close_wish 4
+// Pending::commands, each posted once: two sends by id, a close by id, a stop for whoever lives here, an answer given by id.
+#define send_command 1
+#define late 2  // a send by the thread that has closed
+#define sends (send_command | late)
+#define close_command 4
 #define stop_command 8
-#define ends (close_wish | stop_command)
+#define answered 16
+#define ends close_command
 // ConnectionState::Phase
 #define none 0
 #define open 1
@@ -34,7 +36,7 @@
 
 // class Strand
 byte generation;
-bool in_use, taken, notified;
+bool in_use, acquired, notified;
 byte pending_events, pending_commands;
 bool takes_no_more;  // all of backlog_ that matters here
 
@@ -43,7 +45,7 @@ bool waker;  // its descriptor is readable
 chan ids = [6] of { byte };
 
 // The session, and what the system knows of its socket.
-bool seat_free = true;
+bool slot_free = true;
 byte phase;
 byte armed;  // the id that input is told to, once, as by EPOLLONESHOT; 0: to nobody
 bool input;
@@ -53,6 +55,7 @@ bool stopping;
 chan packets = [1] of { byte };  // told once, whatever is armed: a completion, a deadline
 
 byte noted;  // the id that a service was told in a callback, and keeps
+bool deferred, closes_later;  // ConnectionState: it owes an answer; a stop waits for that
 
 // What was seen, for the assertions and the claim.
 bool busy;      // a callback runs
@@ -61,26 +64,26 @@ bool owed;      // a packet for this tenant that nobody has acted upon yet
 
 // ---- strand.h
 
-inline start_session() { taken = true; generation++; in_use = true; assert(generation != noted) }
+inline start_session() { acquired = true; generation++; in_use = true; assert(generation != noted) }
 
 inline end_session() {
-  in_use = false; taken = false; notified = false;
+  in_use = false; acquired = false; notified = false;
   pending_events = 0; pending_commands = 0;
   takes_no_more = false
 }
 
-inline fetch() {  // std::exchange(mail_, {})
+inline fetch() {  // std::exchange(pending_, {})
   events = pending_events; commands = pending_commands;
   pending_events = 0; pending_commands = 0
 }
 
-inline take() {  // of id, event
+inline try_acquire() {  // of id, event
   if
   :: !in_use || (id != generation && FAULT != 2)
   :: else ->
     if
-    :: taken -> pending_events = pending_events | event
-    :: else -> taken = true; notified = false; fetch(); events = events | event; mine = true
+    :: acquired -> pending_events = pending_events | event
+    :: else -> acquired = true; notified = false; fetch(); events = events | event; mine = true
     fi
   fi
 }
@@ -93,7 +96,7 @@ inline release() {
     rearm();
     if
     :: error  // the strand stays
-    :: else -> taken = false; mine = false
+    :: else -> acquired = false; mine = false
     fi
   fi
 }
@@ -102,7 +105,7 @@ inline yield() {
   rearm();
   if
   :: error  // the strand stays
-  :: else -> notify(generation); notified = true; set_backlog(); taken = false; mine = false
+  :: else -> notify(generation); notified = true; set_backlog(); acquired = false; mine = false
   fi
 }
 
@@ -116,7 +119,7 @@ inline post(id, command) {  // id 0: to whoever lives here
       assert(phase != open || (pending_commands & ends))  // with reason
     :: else ->
       assert((!id || id == generation) && command != late);
-      if :: !taken && !notified -> notify(generation); notified = true :: else fi;
+      if :: !acquired && !notified -> notify(generation); notified = true :: else fi;
       pending_commands = pending_commands | command;  // append
       takes_no_more = (takes_no_more || (command & ends));  // backlog_ = waiting
       promised = promised | command
@@ -126,15 +129,15 @@ inline post(id, command) {  // id 0: to whoever lives here
 
 inline set_backlog() { takes_no_more = (phase != open || (pending_commands & ends)) }
 
-// ---- wakes.h
+// ---- wake_queue.h
 
 inline notify(id) { ids ! id; if :: len(ids) == 1 -> waker = true :: else fi }
 
-inline wakes_take() { waker = false; do :: ids ? id -> heard ! id, timer_event :: empty(ids) -> id = 0; break od }  // clear()
+inline take() { waker = false; do :: ids ? id -> heard ! id, timer_event :: empty(ids) -> id = 0; break od }  // clear()
 
 // ---- server_base.h and server_base.cpp, with the strand
 
-inline core_release() {  // Core::release
+inline base_release() {  // ServerBase::release
   rounds++;
   if
   :: rounds < rounds_in_a_row -> release()
@@ -143,25 +146,38 @@ inline core_release() {  // Core::release
   if :: error -> error = false; phase = ended :: else fi  // failed()
 }
 
-// Core::open: on_open, begin_stop
-inline open_it() { mine = true; called(); if :: stopping -> phase = closing :: else fi }
+inline begin_stop() {  // close_when_answered
+  if
+  :: phase == open && deferred -> closes_later = true
+  :: phase == open && !deferred -> phase = closing
+  :: else
+  fi
+}
+
+inline open_it() { mine = true; called(); if :: stopping -> begin_stop() :: else fi }  // ServerBase::open
 
 inline apply() {
   assert((commands & promised) == commands);            // this tenant's, each once
   assert(!(commands & sends) || phase != lingering);  // contract 6: promised before the close, so before the FIN
   promised = promised & ~commands;
-  if :: (commands & ends) && phase == open -> phase = closing :: else fi;
+  if
+  :: commands & answered -> deferred = false; if :: closes_later && phase == open -> phase = closing :: else fi
+  :: else
+  fi;
+  if :: commands & stop_command -> begin_stop() :: else fi;
+  if :: (commands & close_command) && phase == open -> phase = closing :: else fi;
   commands = 0
 }
 
 inline destroy() { close(); commands = 0; called(); phase = gone }  // on_close
 
-inline unseat() {
+inline remove() {
+  deferred = false; closes_later = false;
   armed = 0; input = false; promised = 0; owed = false;  // the socket leaves the session, and takes what it is owed with it
   phase = none;
   end_session();
   mine = false;
-  seat_free = true
+  slot_free = true
 }
 
 // A callback runs from here until its thread's next step.
@@ -198,7 +214,7 @@ inline advance() {
     fi;
     if
     :: phase >= lingering -> destroy()  // the FIN of the peer is in, or the connection has ended otherwise
-    :: phase <= lingering -> core_release(); if :: mine -> serve() :: else -> rounds = 0 fi
+    :: phase <= lingering -> base_release(); if :: mine -> serve() :: else -> rounds = 0 fi
     fi
   }
 }
@@ -218,16 +234,16 @@ active [2] proctype worker() {
 end:
   do
   :: atomic { !mine && nempty(heard) ->
-      heard ? id, event; take(); event = 0;
+      heard ? id, event; try_acquire(); event = 0;
       if :: mine -> serve() :: else -> id = 0 fi
     }
   :: advance()
-  :: atomic { mine && phase == gone -> returned(); unseat() }
+  :: atomic { mine && phase == gone -> returned(); remove() }
   // Here it sleeps.
   :: atomic { !mine && empty(heard) && armed && input -> heard ! armed, readable; armed = 0 }
   :: atomic { !mine && empty(heard) && packets ? [id] -> packets ? id; heard ! id, timer_event; id = 0 }
-  :: atomic { !mine && empty(heard) && waker -> wakes_take() }
-  :: atomic { !mine && empty(heard) && backlog && seat_free && !stopping -> backlog--; seat_free = false };  // accept_client
+  :: atomic { !mine && empty(heard) && waker -> take() }
+  :: atomic { !mine && empty(heard) && backlog && slot_free && !stopping -> backlog--; slot_free = false };  // accept_client
     atomic { start_session(); phase = open };
     atomic { open_it() }  // what a broadcast missed before start_session is seen here
   od
@@ -241,19 +257,20 @@ end:
 active proctype sender() {
 end:
   do :: noted -> break od;
-  post(noted, send_wish)
+  post(noted, send_command);
+  post(noted, answered)
 }
 
 active proctype closer() {
 end:
   do :: noted -> break od;
-  post(noted, close_wish);
+  post(noted, close_command);
   post(noted, late)  // contract 3: it is gone
 }
 
 active proctype timekeeper() {
 end:
-  do :: atomic { phase == open -> noted = generation }; break od;
+  do :: atomic { phase == open -> noted = generation; if :: !closes_later -> deferred = true :: true fi }; break od;
   atomic { packets ! noted; owed = (in_use && noted == generation) }
 }
 

@@ -41,6 +41,9 @@ struct Model {
   bool too_full = false;  // above the high mark, and not yet down to the low one
   bool drained_owed = false;
   bool peer_finished = false, end_told = false;
+  bool finishing = false, fin_out = false;  // by finish(): of our direction alone
+  unsigned answers_owed = 0;
+  bool closes_later = false;  // for `reason`, when none is owed any more
   Time moved = start;
   Time own_deadline = Time::max(), close_by = Time::max();
   std::optional<Time> refused_since{};  // the system takes nothing
@@ -52,7 +55,7 @@ struct Model {
   std::size_t size() const { return over() ? 0 : queued.size(); }
 
   SendResult send(Bytes more) {
-    if (!open()) return SendResult::gone;
+    if (!open() || finishing) return SendResult::gone;
     if (more.size() > options.hard_cap) return SendResult::too_large;
     if (queued.size() + more.size() > options.hard_cap) {
       turned_away();
@@ -68,7 +71,7 @@ struct Model {
     drained_owed = queued.empty();
   }
   void promised(Bytes more, bool told_congested) {
-    if ((!open() && life != Life::closing) || more.empty()) return;
+    if ((!open() && life != Life::closing) || fin_out || more.empty()) return;
     queued.insert(queued.end(), more.begin(), more.end());
     if (!told_congested && queued.size() <= options.high_mark) return;
     too_full = true;
@@ -102,6 +105,25 @@ struct Model {
     kept.clear();
     drained_owed = false;
   }
+  /// Of an end that the service asks for: the side whose FIN is the first.
+  CloseReason own_reason() const {
+    return finishing ? reason : peer_finished ? CloseReason::peer : CloseReason::local;
+  }
+  void finish() {
+    if (!open() || finishing) return;
+    if (!closes_later) reason = own_reason();
+    finishing = true;
+  }
+  void close_when_answered(CloseReason why) {
+    if (answers_owed == 0) return close(why);
+    if (!open()) return;
+    closes_later = true;
+    reason = why;
+  }
+  void answered(Time now) {
+    moved = std::max(moved, now);
+    if (--answers_owed == 0 && closes_later) close(reason);
+  }
   void end(CloseReason why, std::error_code code, Step step) {
     if (over()) return;
     if (life == Life::fin_sent) {
@@ -114,6 +136,10 @@ struct Model {
     how = step;
   }
   void fin(Time now) {
+    if (open()) {
+      fin_out = true;
+      return;
+    }
     life = Life::fin_sent;
     if (options.close_timeout > 0ms) close_by = now + options.close_timeout;
   }
@@ -126,7 +152,7 @@ struct Model {
     if (over()) return Time::max();
     if (life == Life::fin_sent) return close_by;
     if (life == Life::closing) return write_deadline();
-    const bool may_idle = queued.empty() && options.idle_timeout > 0ms;
+    const bool may_idle = queued.empty() && answers_owed == 0 && options.idle_timeout > 0ms;
     return std::min({own_deadline, write_deadline(), may_idle ? moved + options.idle_timeout : Time::max()});
   }
   void looked(Time when) {
@@ -150,7 +176,7 @@ struct Model {
   }
   bool wants_receive() const {
     if (over() || peer_finished) return false;
-    return !open() || (!paused && !(too_full && listens));
+    return !open() || (!closes_later && !paused && !(too_full && listens));
   }
   bool owed(Due due) const {
     if (!open()) return due == Due::nothing;
@@ -170,6 +196,8 @@ struct Model {
   }
   Step next() const {
     if (over()) return how;
+    if (open() && fin_out && end_told && answers_owed == 0) return Step::close;
+    if (open() && finishing && !fin_out && queued.empty()) return Step::shut_down;
     if (life == Life::closing && queued.empty()) return peer_finished ? Step::close : Step::shut_down;
     return life == Life::fin_sent && peer_finished ? Step::close : Step::serve;
   }
@@ -272,12 +300,28 @@ class Pair {
   }
   const char* close(unsigned) {
     state_.close();
-    model_.close(model_.peer_finished ? CloseReason::peer : CloseReason::local);
+    model_.close(model_.own_reason());
     return nullptr;
   }
   const char* stop(unsigned) {
-    state_.close_for(CloseReason::stopping);
-    model_.close(CloseReason::stopping);
+    state_.close_when_answered(CloseReason::stopping);
+    model_.close_when_answered(CloseReason::stopping);
+    return nullptr;
+  }
+  const char* finish(unsigned) {
+    state_.finish();
+    model_.finish();
+    return nullptr;
+  }
+  const char* defer(unsigned) {
+    state_.defer();
+    ++model_.answers_owed;
+    return nullptr;
+  }
+  const char* answered(unsigned) {
+    if (model_.answers_owed == 0) return nullptr;
+    state_.answered(now_);
+    model_.answered(now_);
     return nullptr;
   }
   const char* abort(unsigned) {
@@ -294,7 +338,8 @@ class Pair {
 
   // ---- what the server does ----------------------------------------------------------------------------
 
-  const char* dispatch(unsigned) {
+  /// Of an end that is due the service makes nothing, or what a server without on_end does.
+  const char* dispatch(unsigned amount) {
     const Due due = state_.due();
     if (!model_.owed(due)) return "which callback is due";
     if (due == Due::receive) {
@@ -304,7 +349,13 @@ class Pair {
       model_.kept.clear();
     }
     if (due != Due::receive) state_.take_due(due);
-    if (due == Due::end) model_.end_told = true;
+    if (due == Due::end) {
+      model_.end_told = true;
+      if (amount % 2) {
+        state_.close_at_end();
+        if (!model_.finishing) model_.close_when_answered(CloseReason::peer);
+      }
+    }
     if (due == Due::drained) model_.drained_owed = false;
     return nullptr;
   }
@@ -399,6 +450,9 @@ inline constexpr std::array kinds{
     Kind{"resume", &Pair::resume, 24},
     Kind{"close", &Pair::close, 2},
     Kind{"stop", &Pair::stop, 1},
+    Kind{"finish", &Pair::finish, 1},
+    Kind{"defer", &Pair::defer, 4},
+    Kind{"answered", &Pair::answered, 5},
     Kind{"abort", &Pair::abort, 1},
     Kind{"expire_at", &Pair::expire_at, 4},
     Kind{"dispatch", &Pair::dispatch, 50},

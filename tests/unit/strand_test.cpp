@@ -43,7 +43,7 @@ const auto no_wake = [](std::uint64_t) { FAIL("a wake-up for nobody"); };
 
 /// One strand, its waker, and a witness who notes what came of each command and event.
 struct World {
-  Strand box{};
+  Strand strand{};
   std::uint64_t occupant = 0;  // its generation; 0: there is none
   int holders = 0;
   std::deque<std::uint64_t> wakes{};  // notified, and not yet answered
@@ -90,7 +90,7 @@ struct World {
   }
   void moves_out() {
     check(holders == 1, "ended without the strand");
-    box.end_session();
+    strand.end_session();
     occupant = 0;
     holders = 0;
   }
@@ -114,7 +114,7 @@ class Holder : public Actor {
   void try_acquire(World& world, std::uint64_t generation, std::uint32_t event) {
     Pending pending;
     if (event != wake_event && generation == world.occupant) world.events[event] = {generation};
-    holds_ = world.box.try_acquire(generation, event, pending);
+    holds_ = world.strand.try_acquire(generation, event, pending);
     if (holds_) world.holds(generation, pending);
   }
   void give_back(World& world) {
@@ -130,10 +130,10 @@ class Holder : public Actor {
                                        : std::error_code{};
     };
     if (fate_ == Fate::hands_over) {
-      world.check(world.box.yield(0, error, arm, world.wake()), "kept what was to be yielded");
+      world.check(world.strand.yield(0, error, arm, world.wake()), "kept what was to be yielded");
       --world.holders;
       holds_ = false;
-    } else if (world.box.release(0, pending, error, arm)) {
+    } else if (world.strand.release(0, pending, error, arm)) {
       world.check(fate_ != Fate::cannot_arm, "freed though the system refused to arm it");
       --world.holders;
       holds_ = false;
@@ -209,7 +209,7 @@ class Poster final : public Actor {
       world.wake()(generation);
     };
     const auto posted =
-        world.box.post(generation_, send_of(1, static_cast<std::byte>(number)), cap, backlog, notify);
+        world.strand.post(generation_, send_of(1, static_cast<std::byte>(number)), cap, backlog, notify);
     world.check(posted == (for_it ? Strand::Posted::taken : Strand::Posted::gone), "the answer to post");
     if (posted == Strand::Posted::taken) world.commands[number] = {world.occupant};
   }
@@ -227,7 +227,7 @@ class Newcomer final : public Holder {
   void step(World& world) override {
     if (holds_) return give_back(world);
     came_ = holds_ = true;
-    world.occupant = world.box.start_session();
+    world.occupant = world.strand.start_session();
     world.check(world.occupant != 1, "the generation of the last session");
     world.holds(world.occupant, {});
   }
@@ -247,11 +247,11 @@ class Explorer {
   void explore() {
     World world;
     const Cast cast = program_();
-    world.occupant = world.box.start_session();
+    world.occupant = world.strand.start_session();
     world.holds(world.occupant, {});
     Pending pending;
     std::error_code error;
-    world.box.release(0, pending, error, arm_well);
+    world.strand.release(0, pending, error, arm_well);
     world.holders = 0;
     for (const std::size_t actor : path_)
       cast[actor]->step(world);
@@ -278,7 +278,7 @@ class Explorer {
       world.check(world.order[i] / 10 != world.order[i - 1] / 10 || world.order[i] > world.order[i - 1],
                   "one poster's commands out of order");
     Pending pending;
-    const bool free = world.box.try_acquire(world.occupant ? world.occupant : 1, 0, pending);
+    const bool free = world.strand.try_acquire(world.occupant ? world.occupant : 1, 0, pending);
     world.check(free == (world.occupant != 0 && world.holders == 0), "whether the strand is free");
     if (!free) return;
     const bool notified =
@@ -380,26 +380,26 @@ TEST_CASE("strand: one who cannot arm keeps the strand, and ends the connection"
 namespace {
 
 /// A strand whose first session has released it.
-struct Seated {
-  Strand box{};
-  std::uint64_t generation = box.start_session();
+struct LiveSession {
+  Strand strand{};
+  std::uint64_t generation = strand.start_session();
   Pending pending{};
   std::error_code error{};
   std::size_t backlog = 0;
   int notified = 0;
 
-  explicit Seated(std::size_t queued = 0) { release(queued); }
-  bool release(std::size_t queued) { return box.release(queued, pending, error, arm_well); }
-  bool try_acquire(std::uint32_t events = 0) { return box.try_acquire(generation, events, pending); }
+  explicit LiveSession(std::size_t queued = 0) { release(queued); }
+  bool release(std::size_t queued) { return strand.release(queued, pending, error, arm_well); }
+  bool try_acquire(std::uint32_t events = 0) { return strand.try_acquire(generation, events, pending); }
   Strand::Posted post(Command command) {
-    return box.post(generation, std::move(command), cap, backlog, [this](std::uint64_t) { ++notified; });
+    return strand.post(generation, std::move(command), cap, backlog, [this](std::uint64_t) { ++notified; });
   }
 };
 
 }  // namespace
 
 TEST_CASE("strand: one wake-up for all commands until it is answered, none while the strand is taken") {
-  Seated session;
+  LiveSession session;
   session.post({Command::Kind::resume});
   session.post({Command::Kind::close});
   CHECK(session.notified == 1);
@@ -419,14 +419,14 @@ TEST_CASE("strand: one wake-up for all commands until it is answered, none while
 }
 
 TEST_CASE("strand: events that come while the strand is taken are gathered for its holder") {
-  Seated session;
+  LiveSession session;
   REQUIRE(session.try_acquire(1));
   Pending other;
-  CHECK_FALSE(session.box.try_acquire(session.generation, 2, other));
-  CHECK_FALSE(session.box.try_acquire(session.generation, 4, other));
+  CHECK_FALSE(session.strand.try_acquire(session.generation, 2, other));
+  CHECK_FALSE(session.strand.try_acquire(session.generation, 4, other));
   CHECK(other.empty());
-  CHECK_FALSE(session.box.try_acquire(session.generation + 1, 8, other));
-  CHECK_FALSE(session.box.try_acquire(0, 8, other));
+  CHECK_FALSE(session.strand.try_acquire(session.generation + 1, 8, other));
+  CHECK_FALSE(session.strand.try_acquire(0, 8, other));
   CHECK_FALSE(session.release(0));
   CHECK(session.pending.events == 6);
   CHECK(session.release(0));
@@ -440,18 +440,18 @@ TEST_CASE(
   CHECK_FALSE(fresh.try_acquire(0, 1, pending));
   CHECK_FALSE(fresh.try_acquire(1, 1, pending));
 
-  Seated session;
+  LiveSession session;
   session.post(send_of(cap));
   REQUIRE(session.try_acquire());
   session.post({Command::Kind::close});
-  CHECK_FALSE(session.box.try_acquire(session.generation, 2, pending));
-  session.box.end_session();
+  CHECK_FALSE(session.strand.try_acquire(session.generation, 2, pending));
+  session.strand.end_session();
   CHECK(session.post({Command::Kind::close}) == Strand::Posted::gone);
-  CHECK(session.box.post(std::nullopt, {Command::Kind::stop}, cap, session.backlog, no_wake) ==
+  CHECK(session.strand.post(std::nullopt, {Command::Kind::stop}, cap, session.backlog, no_wake) ==
         Strand::Posted::gone);
   CHECK_FALSE(session.try_acquire(1));
 
-  const std::uint64_t before = std::exchange(session.generation, session.box.start_session());
+  const std::uint64_t before = std::exchange(session.generation, session.strand.start_session());
   CHECK(session.generation != before);
   CHECK(session.generation != 0);
   CHECK(session.post(send_of(cap)) == Strand::Posted::taken);  // the last one's backlog has gone with it
@@ -459,7 +459,7 @@ TEST_CASE(
   CHECK(session.pending.events == 0);
   CHECK(session.pending.commands.size() == 1);
   CHECK(session.release(0));
-  CHECK(session.box.post(before, {Command::Kind::close}, cap, session.backlog, no_wake) ==
+  CHECK(session.strand.post(before, {Command::Kind::close}, cap, session.backlog, no_wake) ==
         Strand::Posted::gone);
   const int notified = session.notified;
   session.post({Command::Kind::close});
@@ -467,7 +467,7 @@ TEST_CASE(
 }
 
 TEST_CASE("strand: the cap bounds what waits here and in the send queue together") {
-  Seated session(600);
+  LiveSession session(600);
   CHECK(session.post(send_of(300)) == Strand::Posted::taken);
   CHECK(session.backlog == 900);
   CHECK(session.post(send_of(101)) == Strand::Posted::full);
@@ -490,7 +490,7 @@ TEST_CASE("strand: the cap bounds what waits here and in the send queue together
 TEST_CASE(
     "strand: what the holder has sent counts no longer, though something pending keeps it from giving the "
     "strand back") {
-  Seated session(500);
+  LiveSession session(500);
   REQUIRE(session.try_acquire());
   for (int round = 0; round < 5; ++round) {
     CHECK(session.post(send_of(400)) == Strand::Posted::taken);
@@ -502,7 +502,7 @@ TEST_CASE(
 }
 
 TEST_CASE("strand: sends become one command only if nothing stands between them") {
-  Seated session;
+  LiveSession session;
   REQUIRE(session.try_acquire());
   for (int i = 0; i < 3; ++i)
     session.post(send_of(2, static_cast<std::byte>(i)));
@@ -518,21 +518,21 @@ TEST_CASE("strand: sends become one command only if nothing stands between them"
 }
 
 TEST_CASE("strand: to yield frees the strand and leaves what is pending, with a wake-up for it") {
-  Seated session;
+  LiveSession session;
   REQUIRE(session.try_acquire());
   session.post(send_of(300));
   Pending other;
-  CHECK_FALSE(session.box.try_acquire(session.generation, 2, other));
+  CHECK_FALSE(session.strand.try_acquire(session.generation, 2, other));
   const auto notify = [&](std::uint64_t generation) {
     ++session.notified;
     CHECK(generation == session.generation);
   };
-  CHECK_FALSE(session.box.yield(
+  CHECK_FALSE(session.strand.yield(
       100, session.error, [] { return std::make_error_code(std::errc::not_enough_memory); }, notify));
-  CHECK_FALSE(
-      session.box.try_acquire(session.generation, 2, other));  // it could not be armed, so the strand is kept
+  CHECK_FALSE(session.strand.try_acquire(session.generation, 2,
+                                         other));  // it could not be armed, so the strand is kept
   CHECK(session.notified == 0);
-  CHECK(session.box.yield(100, session.error, arm_well, notify));
+  CHECK(session.strand.yield(100, session.error, arm_well, notify));
   CHECK(session.notified == 1);
   session.post(send_of(1));
   CHECK(session.notified == 1);
@@ -543,15 +543,15 @@ TEST_CASE("strand: to yield frees the strand and leaves what is pending, with a 
   CHECK(session.pending.commands[0].bytes.size() == 301);
 
   session.post({Command::Kind::close});
-  CHECK(session.box.yield(0, session.error, arm_well, notify));
+  CHECK(session.strand.yield(0, session.error, arm_well, notify));
   CHECK(session.post(send_of(1)) == Strand::Posted::gone);  // an end is on its way
 }
 
 TEST_CASE("strand: a wake-up that could not be sent is sent for the next command") {
-  Seated session;
+  LiveSession session;
   const auto no_memory = [](std::uint64_t) { throw std::bad_alloc(); };
   CHECK_THROWS_AS(
-      session.box.post(session.generation, {Command::Kind::resume}, cap, session.backlog, no_memory),
+      session.strand.post(session.generation, {Command::Kind::resume}, cap, session.backlog, no_memory),
       std::bad_alloc);
   session.post({Command::Kind::close});
   CHECK(session.notified == 1);
@@ -561,7 +561,7 @@ TEST_CASE("strand: a wake-up that could not be sent is sent for the next command
 }
 
 TEST_CASE("strand: after takes_no_more a send is answered `gone`; other commands still come") {
-  Seated session(Strand::takes_no_more);
+  LiveSession session(Strand::takes_no_more);
   CHECK(session.post(send_of(1)) == Strand::Posted::gone);
   CHECK(session.post(send_of(0)) == Strand::Posted::gone);
   CHECK(session.notified == 0);
@@ -572,28 +572,30 @@ TEST_CASE("strand: after takes_no_more a send is answered `gone`; other commands
 
 TEST_CASE("strand: behind a command that ends the connection, and after close(), a send is too late") {
   SUBCASE("behind such a command") {
-    for (const Command::Kind kind : {Command::Kind::close, Command::Kind::stop, Command::Kind::abort}) {
-      Seated session;
+    for (const Command::Kind kind : {Command::Kind::close, Command::Kind::abort, Command::Kind::stop_now}) {
+      LiveSession session;
       CHECK(session.post(send_of(1)) == Strand::Posted::taken);
       CHECK(session.post({Command::Kind::resume}) == Strand::Posted::taken);
-      CHECK(session.post(send_of(1)) == Strand::Posted::taken);  // a resume ends nothing
+      CHECK(session.post({Command::Kind::stop}) == Strand::Posted::taken);
+      CHECK(session.post(send_of(1)) ==
+            Strand::Posted::taken);  // a resume ends nothing, and a stop waits for answers
       CHECK(session.post({kind}) == Strand::Posted::taken);
       CHECK(session.post(send_of(1)) == Strand::Posted::gone);
       REQUIRE(session.try_acquire());
-      CHECK(session.pending.commands.size() == 4);
+      CHECK(session.pending.commands.size() == 5);
     }
   }
   SUBCASE("after close()") {
-    Seated session;
+    LiveSession session;
     REQUIRE(session.try_acquire());
-    session.box.close();
+    session.strand.close();
     CHECK(session.post(send_of(1)) == Strand::Posted::gone);
   }
 }
 
 TEST_CASE(
     "strand: what is pending comes before arming; an arming that fails leaves the strand and takes nothing") {
-  Seated session;
+  LiveSession session;
   int armed = 0;
   const auto refuse = [&] {
     ++armed;
@@ -601,30 +603,30 @@ TEST_CASE(
   };
   REQUIRE(session.try_acquire());
   session.post({Command::Kind::resume});
-  CHECK_FALSE(session.box.release(0, session.pending, session.error, refuse));
+  CHECK_FALSE(session.strand.release(0, session.pending, session.error, refuse));
   CHECK(armed == 0);
   CHECK_FALSE(session.error);
   session.pending = {};
-  CHECK_FALSE(session.box.release(0, session.pending, session.error, refuse));
+  CHECK_FALSE(session.strand.release(0, session.pending, session.error, refuse));
   CHECK(armed == 1);
   CHECK(session.error == std::errc::not_enough_memory);
   Pending other;
-  CHECK_FALSE(session.box.try_acquire(session.generation, 1, other));
+  CHECK_FALSE(session.strand.try_acquire(session.generation, 1, other));
 }
 
 TEST_CASE(
     "strand: arming and notifying are under the lock: an event that they bring about comes after them") {
-  Seated session;
+  LiveSession session;
   REQUIRE(session.try_acquire());
   std::future<bool> taken;
   Pending pending;
   bool waited = false;
   const auto bring_event = [&] {
     taken = std::async(std::launch::async,
-                       [&] { return session.box.try_acquire(session.generation, 1, pending); });
+                       [&] { return session.strand.try_acquire(session.generation, 1, pending); });
     waited = taken.wait_for(20ms) == std::future_status::timeout;
   };
-  session.box.release(0, session.pending, session.error, [&] {
+  session.strand.release(0, session.pending, session.error, [&] {
     bring_event();
     return std::error_code{};
   });
@@ -633,8 +635,8 @@ TEST_CASE(
   CHECK(pending.events == 1);
 
   REQUIRE(session.release(0));
-  session.box.post(session.generation, {Command::Kind::resume}, cap, session.backlog,
-                   [&](std::uint64_t) { bring_event(); });
+  session.strand.post(session.generation, {Command::Kind::resume}, cap, session.backlog,
+                      [&](std::uint64_t) { bring_event(); });
   CHECK(waited);
   CHECK(taken.get());
   CHECK(pending.commands.size() == 1);

@@ -146,7 +146,9 @@ class Connection {
 
   std::size_t queued() const;  ///< bytes of ours that the system has not taken yet
 
-  void pause();  ///< no on_receive and no on_end until resume(); what has already arrived is kept
+  /// No on_receive and no on_end until resume(); what has already arrived is kept, but for the bytes of the on_receive that
+  /// pauses: those are the callback's own.
+  void pause();
   void resume();
   /// FIN behind what is queued, and go on receiving: a relay passes on the end of one direction. Sends are `gone` from here.
   /// When both sides have finished, the connection closes.
@@ -166,9 +168,9 @@ class Connection {
   ConnectionId id_;
 };
 
-/// Each is optional. Callbacks of one connection never overlap; those of different connections may run in
-/// parallel (01 and 03 have one thread for them all). No lock of the library's is held during one.
-/// After close() or abort() only on_close follows. An exception ends that connection and no other.
+/// Each is optional. Callbacks of one connection never overlap; those of different connections may run in parallel (01 and
+/// 03 have one thread for them all; so have 04 and 05 with threads = 1). No lock of the library's is held during one. After
+/// close() or abort() only on_close follows. An exception ends that connection and no other.
 struct Callbacks {
   std::function<void(Connection&)> on_open{};  ///< first; abort() in it rejects
   std::function<void(Connection&, Bytes)>
@@ -176,7 +178,7 @@ struct Callbacks {
   std::function<void(Connection&)> on_end{};  ///< the peer has finished sending; default: close()
   std::function<void(Connection&)>
       on_drained{};  ///< after `congested` or `full`: the queue is at its low mark again
-  /// Last, once for each on_open. The error of a reset is std::errc::connection_reset, of a peer that the system has
+  /// Last, once for each on_open: after close() up to close_timeout later. The error of a reset is std::errc::connection_reset, of a peer that the system has
   /// given up std::errc::timed_out, on every system; without one there was no error.
   std::function<void(Connection&, CloseReason, std::error_code)> on_close{};
 };
@@ -185,7 +187,7 @@ struct Callbacks {
 enum class Queue : std::uint8_t { shared, per_worker };
 
 struct Options {
-  std::string host = "127.0.0.1";      ///< a numeric IPv4 or IPv6 address
+  std::string host = "127.0.0.1";      ///< a numeric IPv4 or IPv6 address; "::" is IPv6 alone
   std::uint16_t port = 0;              ///< 0: any free port; Server::endpoint() tells which
   int backlog = 0;                     ///< connections the system may hold for accept(); 0: SOMAXCONN
   std::size_t max_connections = 0;     ///< above it newcomers are closed at once; 0: most_connections
@@ -227,7 +229,8 @@ class Server {
   virtual Endpoint endpoint() const = 0;  ///< where it listens
   virtual Stats stats() const = 0;
 
-  /// From any thread. `gone` if the id's connection is closed or closing; other results as Connection::send.
+  /// From any thread. `gone` if the id's connection is closed or closing; other results as Connection::send. After
+  /// `congested` or `full` on_drained may come, on another thread, before this call has returned.
   virtual SendResult send(ConnectionId, Bytes) = 0;
   SendResult send(ConnectionId id, std::string_view text) { return send(id, std::as_bytes(std::span(text))); }
 

@@ -22,7 +22,6 @@
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -164,7 +163,7 @@ std::string_view first_half(std::string_view lines) {
 bool send_lines(Server& server, ConnectionId member, std::string_view lines) {
   bool keeps_up = true;
   for (std::string_view part = lines; !part.empty();) {
-    const SendResult sent = server.send(member, std::as_bytes(std::span(part)));
+    const SendResult sent = server.send(member, part);
     if (sent == SendResult::gone) return true;
     if (sent != SendResult::queued) keeps_up = false;
     if (sent == SendResult::full) {
@@ -212,10 +211,7 @@ Callbacks chat() {
             c.context() = std::string();
             room->join(c.id());
           },
-      .on_receive =
-          [room](Connection& c, Bytes bytes) {
-            hear(c, *room, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-          },
+      .on_receive = [room](Connection& c, Bytes bytes) { hear(c, *room, text(bytes)); },
       .on_drained = [room](Connection& c) { room->caught_up(c.id()); },
       .on_close = [room](Connection& c, CloseReason, std::error_code) { room->leave(c.id()); },
   };

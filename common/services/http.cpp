@@ -99,10 +99,7 @@ std::string http_response(const HttpRequest& request, std::chrono::sys_seconds t
 Callbacks http(Milliseconds header_timeout) {
   return {
       .on_open = [](Connection& c) { c.context() = Session{}; },
-      .on_receive =
-          [header_timeout](Connection& c, Bytes bytes) {
-            serve(c, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, header_timeout);
-          },
+      .on_receive = [header_timeout](Connection& c, Bytes bytes) { serve(c, text(bytes), header_timeout); },
       .on_drained =
           [header_timeout](Connection& c) {
             c.resume();  // before serve(), which may pause again

@@ -69,7 +69,7 @@ TEST_CASE("contract 1: a callback holds up no connection but those of its own th
   Gate gate;
   Crowd crowd(6, {.on_receive = [&](Connection& c, Bytes bytes) {
                 threads.change([&](auto& ids) { ids[c.peer()] = std::this_thread::get_id(); });
-                if (text_of(bytes) == "h") {
+                if (text(bytes) == "h") {
                   held.add();
                   gate.pass();
                 }
@@ -154,7 +154,7 @@ TEST_CASE("contract 1: a slow callback holds up no newcomer while another worker
                            },
                        .on_receive =
                            [&](Connection& c, Bytes bytes) {
-                             if (text_of(bytes) == "hold") hold();
+                             if (text(bytes) == "hold") hold();
                              c.send(bytes);
                            }},
                       {.threads = 2});
@@ -232,7 +232,7 @@ TEST_CASE("contract 1: two connections that send to each other from their callba
   Crowd crowd(2, {.on_receive = [&](Connection& c, Bytes bytes) {
                 Crowd& all = *handle.load();
                 const bool first = &c.server() == &*all.server(0) && c.id() == all.id(0);
-                CHECK(all.send(first ? 1 : 0, text_of(bytes)) == SendResult::queued);
+                CHECK(all.send(first ? 1 : 0, text(bytes)) == SendResult::queued);
               }});
   handle = &crowd;
   const std::string mine = pattern(60'000, 1), yours = pattern(60'000, 2);
@@ -279,8 +279,8 @@ TEST_CASE("contract 2: on_open and on_close pair, however connections end") {
                          },
                      .on_receive =
                          [](Connection& c, Bytes bytes) {
-                           if (text_of(bytes) == "throw") throw std::runtime_error("as asked");
-                           if (text_of(bytes) == "abort") c.abort();
+                           if (text(bytes) == "throw") throw std::runtime_error("as asked");
+                           if (text(bytes) == "abort") c.abort();
                            c.send(bytes);
                          }});
   for (int i = 0; i < 84; ++i) {
@@ -565,7 +565,7 @@ TEST_CASE("contract 4: one call's bytes stay together, and each thread's calls k
   constexpr int frames = 400;
   int echoed = 0;
   TestServer server({.on_receive = [&](Connection& c, Bytes bytes) {
-    for (const char ping : text_of(bytes))
+    for (const char ping : text(bytes))
       if (ping == 'p') c.send(frame('a', echoed++));
   }});
   Client client(server.where());
@@ -605,7 +605,7 @@ TEST_CASE("contract 4: sends to another connection keep the order of their threa
   // The target's strand goes to and fro between its own events and these commands.
   CrowdHandle handle = nullptr;
   Crowd crowd(2, {.on_receive = [&](Connection& c, Bytes bytes) {
-                if (text_of(bytes).front() == 'p') return;
+                if (text(bytes).front() == 'p') return;
                 for (int i = 0; i < 1000; ++i)
                   CHECK(handle.load()->send(1, frame('a', i)) <= SendResult::congested);
                 handle.load()->server(1)->close(handle.load()->id(1));
@@ -663,7 +663,7 @@ TEST_CASE("contract 5: peer() answers in on_close, whatever the end") {
   TestServer server(
       {.on_receive =
            [](Connection& c, Bytes bytes) {
-             if (text_of(bytes) == "throw") throw std::runtime_error("as asked");
+             if (text(bytes) == "throw") throw std::runtime_error("as asked");
              c.abort();
            },
        .on_close = [&](Connection& c, CloseReason,

@@ -133,9 +133,6 @@ inline std::string pattern(std::size_t size, std::uint32_t seed = 1) {
 inline Bytes bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text));
 }
-inline std::string_view text_of(Bytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 // ---- the client
 

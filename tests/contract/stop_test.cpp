@@ -321,7 +321,7 @@ TEST_CASE(
   };
   Callbacks callbacks = echo();
   callbacks.on_receive = [](Connection& c, Bytes bytes) {
-    if (text_of(bytes) == "throw") throw std::runtime_error("thrown as a test");
+    if (text(bytes) == "throw") throw std::runtime_error("thrown as a test");
     c.send(bytes);
   };
   TestServer server(callbacks, options);
@@ -365,8 +365,7 @@ TEST_CASE("contract 11: an exception from a callback ends that connection, and n
                        .on_receive =
                            [&](Connection& c, Bytes bytes) {
                              fail("on_receive");
-                             c.send(text_of(bytes) == "big" ? pattern(megabyte)
-                                                            : std::string(text_of(bytes)));
+                             c.send(text(bytes) == "big" ? pattern(megabyte) : std::string(text(bytes)));
                            },
                        .on_end =
                            [&](Connection& c) {
@@ -571,7 +570,7 @@ TEST_CASE("contract words: a reply counts as activity when it is sent, however l
   Gate never;
   TestServer server({.on_receive =
                          [&](Connection& c, Bytes bytes) {
-                           if (text_of(bytes) == "slow") never.wait([](bool open) { return open; }, 700ms);
+                           if (text(bytes) == "slow") never.wait([](bool open) { return open; }, 700ms);
                            c.send(bytes);
                          }},
                     {.idle_timeout = 400ms});
@@ -586,10 +585,10 @@ TEST_CASE("contract words: a reply counts as activity when it is sent, however l
 TEST_CASE("contract words: expire_at is a total that bytes do not prolong; the last call counts") {
   TestServer server({.on_receive = [](Connection& c, Bytes bytes) {
     const Time now = Clock::now();
-    if (text_of(bytes) == "s") c.expire_at(now + 300ms);
-    if (text_of(bytes) == "l") c.expire_at(now + 60s);
-    if (text_of(bytes) == "n") c.expire_at(Time::max());
-    if (text_of(bytes) == "p") c.expire_at(now - 1s);
+    if (text(bytes) == "s") c.expire_at(now + 300ms);
+    if (text(bytes) == "l") c.expire_at(now + 60s);
+    if (text(bytes) == "n") c.expire_at(Time::max());
+    if (text(bytes) == "p") c.expire_at(now - 1s);
     c.send(bytes);
   }});
   const auto ask = [](Client& client, std::string_view what) {
@@ -628,7 +627,7 @@ TEST_CASE("contract words: a deadline that passes while its thread is held up st
   std::array<Gate, 2> gates;
   Crowd crowd(12, {.on_receive = [&](Connection& c, Bytes bytes) {
                 threads.change([&](auto& ids) { ids[c.peer()] = std::this_thread::get_id(); });
-                const char what = text_of(bytes).front();
+                const char what = text(bytes).front();
                 if (what == 'e') c.expire_at(Clock::now() + 400ms);
                 if (what == '0' || what == '1') {
                   held.add();
@@ -675,7 +674,7 @@ TEST_CASE("contract words: a deadline that passes while its thread is held up st
 TEST_CASE("contract words: stats count each connection once, by its reason, and each byte") {
   TestServer server({.on_receive =
                          [](Connection& c, Bytes bytes) {
-                           const std::string_view what = text_of(bytes);
+                           const std::string_view what = text(bytes);
                            if (what == "throw") throw std::runtime_error("as asked");
                            if (what == "expire") c.expire_at(Clock::now());
                            if (what == "close") c.close();

@@ -166,7 +166,7 @@ TEST_CASE("contract 7: after pause() no on_receive comes until resume() by id, a
   Watched<std::string> received;
   TestServer server({.on_receive = [&](Connection& c, Bytes bytes) {
     c.pause();
-    received.change([&](std::string& all) { all += text_of(bytes); });
+    received.change([&](std::string& all) { all += text(bytes); });
     calls.add();
   }});
   Client client(server.where());
@@ -192,7 +192,7 @@ TEST_CASE("contract 7: a connection that on_open paused hears neither bytes nor 
   TestServer server(
       {.on_open = [](Connection& c) { c.pause(); },
        .on_receive = [&](Connection&,
-                         Bytes bytes) { heard.change([&](std::string& all) { all += text_of(bytes); }); },
+                         Bytes bytes) { heard.change([&](std::string& all) { all += text(bytes); }); },
        .on_end =
            [&](Connection& c) {
              heard.change([](std::string& all) { all += "[end]"; });
@@ -215,7 +215,7 @@ TEST_CASE("contract 7: what a receive under way brings during a pause is kept an
   Counter drained;
   TestServer server(
       {.on_receive = [&](Connection&,
-                         Bytes bytes) { heard.change([&](std::string& all) { all += text_of(bytes); }); },
+                         Bytes bytes) { heard.change([&](std::string& all) { all += text(bytes); }); },
        .on_end =
            [&](Connection& c) {
              heard.change([](std::string& all) { all += "[end]"; });
@@ -248,7 +248,7 @@ TEST_CASE("contract 7: a callback of another connection may resume") {
   CrowdHandle handle = nullptr;
   Counter calls;
   Crowd crowd(2, {.on_receive = [&](Connection& c, Bytes bytes) {
-                if (text_of(bytes) == "wake the other")
+                if (text(bytes) == "wake the other")
                   return handle.load()->server(0)->resume(handle.load()->id(0));
                 c.pause();
                 calls.add();
@@ -383,7 +383,7 @@ TEST_CASE("contract 8: on_end comes once, behind the last byte") {
   Watched<std::string> heard;
   TestServer server(
       {.on_receive = [&](Connection&,
-                         Bytes bytes) { heard.change([&](std::string& all) { all += text_of(bytes); }); },
+                         Bytes bytes) { heard.change([&](std::string& all) { all += text(bytes); }); },
        .on_end =
            [&](Connection& c) {
              heard.change([](std::string& all) { all += "[end]"; });
@@ -538,7 +538,7 @@ TEST_CASE("contract 9: who was told congested by id is told drained, even if the
   Gate gate;
   TestServer server({.on_receive =
                          [&](Connection&, Bytes bytes) {
-                           if (text_of(bytes) == "h") {
+                           if (text(bytes) == "h") {
                              held.add();
                              gate.pass();
                            }

@@ -62,7 +62,7 @@ TEST_CASE("contract 10: a stop waits for all answers that are owed, 200 of 200")
     CHECK(clients.emplace_back(server.where()).send(std::string(each, '?')));
   REQUIRE(desk.owes(questions));
   std::atomic<bool> drained = false;
-  std::jthread stopper = user_thread([&] { drained = server->stop(60s); });
+  std::jthread stopper = user_thread([&] { drained = server->stop(10s); });
   CHECK(listens_no_more(server));
   CHECK(!server.returned().get());
   for (Deferred& owed : desk.take())
@@ -99,7 +99,7 @@ TEST_CASE("contract 10: of several answers that are owed the last one lets the c
   Deferred moved = std::move(owed[2]);  // one answer still, owed by another object
   moved = std::move(owed[1]);           // the third needs none any more
   std::atomic<bool> drained = false;
-  std::jthread stopper = user_thread([&] { drained = server->stop(60s); });
+  std::jthread stopper = user_thread([&] { drained = server->stop(10s); });
   CHECK(listens_no_more(server));
   answer(*server, std::move(owed[0]));
   CHECK(client.receive(1) == "a");
@@ -151,7 +151,7 @@ TEST_CASE("contract words: an answer that needs no thread is owed and given in o
   Client client(server.where());
   CHECK(client.send("?"));
   CHECK(client.receive(1) == "a");
-  CHECK(server->stop(60s));  // nothing is owed any more
+  CHECK(server->stop(10s));  // nothing is owed any more
   CHECK(client.end() == End::fin);
 }
 
@@ -279,6 +279,6 @@ TEST_CASE("contract 10: a stop ends a connection that has finished its own direc
   Client client(server.where());
   CHECK(client.send("go"));
   CHECK(client.end() == End::fin);
-  CHECK(server->stop(60s));
+  CHECK(server->stop(10s));
   CHECK(server.closed(CloseReason::stopping) == 1);
 }

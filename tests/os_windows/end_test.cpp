@@ -26,7 +26,7 @@ TEST_CASE(
       note("cancel ");
       return winsock::real::cancel_io(handle, operation);
     };
-    Running server({.on_receive = [](Connection& c, Bytes) { c.abort(); }},
+    TestServer server({.on_receive = [](Connection& c, Bytes) { c.abort(); }},
                    {.idle_timeout = promised ? 200ms : 0ms, .threads = 1});
     Client client(server.where());
     if (!promised) {

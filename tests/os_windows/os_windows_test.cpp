@@ -80,7 +80,7 @@ TEST_CASE("os_windows: each error has a text, and one that nobody knows its numb
 }
 
 TEST_CASE("os_windows: a start that meets a port in use says so in words") {
-  Running server(echo());
+  TestServer server(echo());
   try {
     make_server({.port = server.where().port}, {});
     FAIL("two servers on one port");
@@ -180,7 +180,7 @@ TEST_CASE("os_windows: a peer that acknowledges lives, though no send is done fo
     std::memcpy(info, &now, std::min<std::size_t>(size, sizeof now));
     return true;
   };
-  Running server({.on_open = [](Connection& c) { c.send(pattern(4'000'000)); }}, {.write_timeout = 200ms});
+  TestServer server({.on_open = [](Connection& c) { c.send(pattern(4'000'000)); }}, {.write_timeout = 200ms});
   const Client client = Client::narrow(server.where());
   REQUIRE(eventually([&] { return server->stats().active == 1; }));
   for (const Time start = Clock::now(); Clock::now() - start < 1s && server->stats().active == 1;)
@@ -267,7 +267,7 @@ TEST_CASE("os_windows: a client whose socket cannot be prepared is passed over, 
     CHECK(first.end() != End::silence);
   }
   SUBCASE("by AcceptEx") {
-    Running server(echo());
+    TestServer server(echo());
     Client first(server.where()), second(server.where());
     CHECK(first.end() != End::silence);
     CHECK(second.send("x"));
@@ -335,7 +335,7 @@ TEST_CASE("os_windows: an accept that fails tries again with a new socket") {
     failed.erase(socket);
     return winsock::real::closesocket(socket);
   };
-  Running server(echo());
+  TestServer server(echo());
   Client client(server.where());
   CHECK(client.send("x"));
   CHECK(client.receive(1) == "x");
@@ -352,7 +352,7 @@ TEST_CASE("os_windows: accepts that go on failing rest, say so, and go on when t
     ++calls;
     return fails ? WSAECONNRESET : 0;
   };
-  Running server(echo());
+  TestServer server(echo());
   REQUIRE(eventually([&] { return !server.log().get().empty(); }));
   CHECK(server.log().get().front() == "cannot accept: Connection reset by peer; newcomers wait");
   std::this_thread::sleep_for(300ms);
@@ -376,7 +376,7 @@ TEST_CASE("os_windows: accepts under way that go on failing rest as well") {
     listener = socket;
     return winsock::real::listen(socket, backlog);
   };
-  Running server(echo());
+  TestServer server(echo());
   failing = listener.load();
   for (int i = 0; i < 255; ++i) {
     Client client(server.where());
@@ -405,7 +405,7 @@ TEST_CASE(
     return ERROR_NO_SYSTEM_RESOURCES;
   };
   const Time start = Clock::now();
-  Running server(echo());
+  TestServer server(echo());
   Client client(server.where());
   CHECK(client.send("x"));
   CHECK(client.receive(1) == "x");
@@ -420,10 +420,10 @@ TEST_CASE("os_windows: packets that queued up while all workers were busy are sh
   std::array<Gate, 2> gates;
   Counter busy, ended, slow;
   Gate end;
-  Running server({.on_receive =
+  TestServer server({.on_receive =
                       [&](Connection& c, Bytes bytes) {
                         busy.add();
-                        gates[text_of(bytes) == "1"].pass();
+                        gates[text(bytes) == "1"].pass();
                         c.send(bytes);
                       },
                   .on_end = [&](Connection&) { ended.add(); },
@@ -464,7 +464,7 @@ TEST_CASE("os_windows: a stop ends accepts that go on failing") {
     ++calls;
     return WSAECONNRESET;
   };
-  Running server(echo());
+  TestServer server(echo());
   REQUIRE(eventually([&] { return calls > 0; }));
   CHECK(server->stop(1s));
   CHECK(server.returned().pass());

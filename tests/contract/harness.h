@@ -246,6 +246,15 @@ class Client {
   End end_ = End::none;
 };
 
+/// Newcomers are turned away. Few knocks: they hold each other up where a full backlog takes no more.
+inline bool turns_away(const Endpoint& server) {
+  for (int knocks = 0; knocks < 500; ++knocks) {
+    if (!Client(server.v6).connect(server)) return true;
+    std::this_thread::sleep_for(10ms);
+  }
+  return false;
+}
+
 // ---- what holds in every case
 
 inline thread_local bool users_thread = false;  // the case's own: no callback may come on it

@@ -5,7 +5,7 @@
 //              others' commands         reader N ─── recv
 //
 // Threads sleep in accept (accept_client), recv (receive), send (write_rest), for their strand or for leave to
-// read on (acquire, serve_client), and the timekeeper for something to do (keep).
+// read on (acquire, serve_client), and the timekeeper for something to do (run_timekeeper).
 #include <array>
 #include <atomic>
 #include <condition_variable>

@@ -1,8 +1,9 @@
 // 01: plain Berkeley sockets. One thread accepts a client, serves it to its end, and only then accepts the
 // next.
 //
-//   this thread ─── accept … recv, recv, recv … accept …      writer ─── send, made only when a send must
-//   wait timekeeper ─── timers, and others' commands
+//   this thread ─── accept … recv, recv, recv … accept …
+//   writer      ─── send, made only when a send must wait
+//   timekeeper  ─── timers, and others' commands
 //
 // Threads sleep in accept (accept_client), recv (receive), send (write_rest), for their strand or for leave to
 // read on (acquire, serve_client), and the timekeeper for something to do (run_timekeeper).

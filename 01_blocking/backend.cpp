@@ -5,271 +5,30 @@
 //   writer      ─── send, made only when a send must wait
 //   timekeeper  ─── timers, and others' commands
 //
-// Threads sleep in accept (accept_client), recv (receive), send (write_rest), for their strand or for leave to
-// read on (acquire, serve_client), and the timekeeper for something to do (run_timekeeper).
-#include <array>
-#include <atomic>
-#include <condition_variable>
-#include <cstddef>
-#include <cstdint>
-#include <exception>
+// What a reader, a writer and the timekeeper do is the same in 02: common/library/blocking_base.h.
 #include <memory>
-#include <mutex>
-#include <string>
-#include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
-#include "common/library/connection_state.h"
+#include "common/library/blocking_base.h"
 #include "common/library/server_base.h"
-#include "common/library/thread_group.h"
-#include "common/os/os.h"
 #include <ladder/server.h>
 
 namespace ladder {
 namespace {
 
-constexpr int rounds_at_once = 4;  // a service that refills its queue as it empties is left to a writer
-
-constexpr std::uint32_t writing = 1;  // Session::backend_data: a writer is at work, and it alone sends
-
-class BlockingServer final : public ServerBase {
+class BlockingServer final : public BlockingBase {
  public:
-  BlockingServer(Options o, Callbacks callbacks)
-      : ServerBase(std::move(o), std::move(callbacks), os::Mode::blocking) {}
-  ~BlockingServer() override { wait_for_stops(); }
+  using BlockingBase::BlockingBase;
   void run() override;
-
- private:
-  enum class Next { receive, wait, closed };
-  enum class Role { reader, writer, timekeeper };
-
-  Session* accept_client();
-  void receive(Session&);
-  bool flush(Session&, Time now);
-  Next advance(Session&, Role);
-  void close_connection(Session&);
-  void serve_client(Session&);
-  void write_rest(Session&);
-  void serve(ConnectionId);
-  void run_timekeeper();
-
-  void acquire(Session&);
-  bool release_strand(Session&);
-  bool start_writer(Session&);
-  void notify(const Session&, ConnectionId) override;
-  void wake() override;
-  void earlier_deadline(std::uint32_t) override { wake(); }
-
-  ThreadGroup threads_;
-  std::mutex mutex_;  // of what the timekeeper is told
-  std::condition_variable told_;
-  std::vector<ConnectionId> notified_;
-  std::atomic<bool> resumed_ = true;  // after a pause of pause_accepting()
 };
-
-Session* BlockingServer::accept_client() {
-  {
-    std::unique_lock lock(mutex_);
-    told_.wait(lock, [this] { return resumed_ || !accepting(); });
-  }
-  const Arrival arrival(*this);
-  os::Accepted accepted = listener().accept();  // sleeps here
-  if (!accepting()) return nullptr;
-  if (accepted.error) {
-    resumed_ = false;
-    pause_accepting(accepted.error, Clock::now());
-    return nullptr;
-  }
-  return admit(std::move(accepted), Clock::now());
-}
-
-/// Sleeps until something has come, and takes it when the strand is this thread's: bytes in its hands before that would be
-/// lost if a stop had the strand first. FAULT-11
-void BlockingServer::receive(Session& session) {
-  os::Result result = os::wait_for_bytes(session.socket.get());  // sleeps here
-  acquire(session);
-  std::array<std::byte, one_receive> buffer;  // on the reader's stack
-  if (!result.error && !result.would_block) result = os::receive(session.socket.get(), buffer);
-  if (result.would_block) return;
-  if (result.error) return failed(session, result.error);
-  if (result.bytes == 0) return session.state.peer_finished(Clock::now());
-  received(session, Bytes(buffer).first(result.bytes), Clock::now());
-}
-
-/// False: the system takes no more for now, or a writer is at it.
-bool BlockingServer::flush(Session& session, Time now) {
-  if (session.backend_data == writing) return false;
-  for (Bytes bytes = session.state.unsent(); !bytes.empty(); bytes = session.state.unsent()) {
-    const os::Result result = os::send_now(session.socket.get(), bytes);
-    if (result.error) failed(session, result.error);
-    if (result.would_block) blocked(session, now);
-    if (result.bytes == 0) return false;
-    sent(session, result.bytes, now);
-  }
-  return true;
-}
-
-/// Sends what can be sent at once, takes the next step of an end, and gives the strand back. Only the
-/// connection's reader closes it: no descriptor is closed under the feet of a thread that sleeps on it.
-BlockingServer::Next BlockingServer::advance(Session& session, Role role) {
-  for (;;) {
-    Time now{};
-    int round = 0;
-    do {
-      if (role != Role::timekeeper) dispatch(session);  // a callback may take long: then a writer makes it
-      now = Clock::now();  // after the callbacks: a slow one is no silence of the peer's
-    } while (flush(session, now) && session.state.wants_send() && ++round < rounds_at_once);
-    if (session.state.next() == Step::shut_down) shut_down(session, now);
-    keep_time(session, now);
-    if (session.state.next() >= Step::close) {
-      if (role == Role::reader && session.backend_data != writing) {
-        close_connection(session);
-        return Next::closed;
-      }
-      // On Windows a receive that is cancelled before a promised FIN has left may reset the connection.
-      if (session.state.next() == Step::close) os::finish_sending(session.socket.get());
-      os::wake_receiver(session.socket.get());
-      // This queues a FIN behind what the peer has not taken: it sees it before a reset only if it takes all that.
-      if (session.backend_data == writing) os::wake_sender(session.socket.get());
-    } else if (session.state.wants_send() && session.backend_data != writing) {
-      if (!start_writer(session)) continue;
-    }
-    const Next next = session.state.wants_receive() ? Next::receive : Next::wait;
-    if (release_strand(session)) return next;
-  }
-}
-
-void BlockingServer::close_connection(Session& session) {
-  destroy(session);
-}
-
-/// A connection from beginning to end; all others wait in the backlog.
-void BlockingServer::serve_client(Session& session) {
-  const Duty duty;
-  open(session);
-  for (;;) {
-    const std::uint32_t seen =
-        session.changes + 1;  // advance() gives the strand back, and counts that as one
-    switch (advance(session, Role::reader)) {
-      case Next::closed:
-        return;
-      case Next::receive:
-        receive(session);
-        break;
-      case Next::wait:                          // paused, or the queue is full: for whoever changes that
-        os::wait_while(session.changes, seen);  // sleeps here
-        acquire(session);
-        break;
-    }
-  }
-}
-
-/// The second thread of a connection, while a send has to wait: so its reader goes on reading, and no other
-/// connection waits for this one's peer.
-void BlockingServer::write_rest(Session& session) {
-  const Duty duty;
-  acquire(session);
-  for (;;) {
-    dispatch(session);
-    const Bytes bytes = session.state.unsent();
-    if (bytes.empty()) break;
-    blocked(session, Clock::now());
-    keep_time(session, Clock::now());
-    if (session.state.ended() || !release_strand(session)) continue;
-    const os::Result result = os::send(session.socket.get(), bytes);  // sleeps here
-    acquire(session);
-    if (result.error) failed(session, result.error);
-    sent(session, result.bytes, Clock::now());
-  }
-  session.backend_data = 0;
-  advance(session, Role::writer);
-}
-
-/// For the timekeeper.
-void BlockingServer::serve(ConnectionId id) {
-  std::uint32_t events = timer_event;
-  if (Session* session = try_acquire(id, events)) advance(*session, Role::timekeeper);
-}
-
-/// One thread for all connections: it looks at the clock, and hands in what other threads command. It never
-/// waits for a peer.
-void BlockingServer::run_timekeeper() {
-  const Duty duty;
-  while (!finished()) {
-    std::vector<ConnectionId> ids;
-    {
-      std::unique_lock lock(mutex_);
-      const auto told = [this] { return !notified_.empty() || finished(); };
-      const auto wait = until_deadline();
-      if (!told()) wait ? void(told_.wait_for(lock, *wait)) : told_.wait(lock);  // sleeps here
-      ids.swap(notified_);
-    }
-    for (const ConnectionId id : ids)
-      serve(id);
-    const Time now = Clock::now();
-    while (const auto id = expired(now)) {
-      if (*id == listener_id) {
-        resumed_ = true;
-        wake();
-      } else {
-        serve(*id);
-      }
-    }
-  }
-}
 
 void BlockingServer::run() {
   const RunUnderWay under_way(*this);
   const std::jthread timekeeper([this] { run_timekeeper(); });
   while (accepting())
     if (Session* session = accept_client()) serve_client(*session);
-  threads_.join();
-}
-
-/// The strand, even if it must be waited for: this thread has nothing else to do.
-void BlockingServer::acquire(Session& session) {
-  for (;;) {
-    const std::uint32_t seen = session.changes;
-    std::uint32_t events = 0;
-    if (try_acquire(session.id(), events)) return;
-    os::wait_while(session.changes,
-                   seen);  // sleeps here, while a callback of this connection runs on another thread
-  }
-}
-
-bool BlockingServer::release_strand(Session& session) {
-  std::uint32_t events = 0;
-  return release(session, events, false, [&] {
-    ++session.changes;
-    os::wake_all(session.changes);
-    return std::error_code{};
-  });
-}
-
-/// False: there is no thread to be had, and the connection has failed for it.
-bool BlockingServer::start_writer(Session& session) try {
-  session.backend_data = writing;
-  threads_.start([this, &session] { write_rest(session); });
-  return true;
-} catch (const std::exception& error) {  // LIM-06
-  session.backend_data = 0;
-  log().limited("thread", Clock::now(),
-                [&] { return std::string("no thread for a send that waits: ") + error.what(); });
-  failed(session, std::make_error_code(std::errc::resource_unavailable_try_again));
-  return false;
-}
-
-void BlockingServer::notify(const Session&, ConnectionId id) {
-  const std::lock_guard lock(mutex_);
-  notified_.push_back(id);
-  told_.notify_all();
-}
-
-void BlockingServer::wake() {
-  const std::lock_guard lock(mutex_);
-  told_.notify_all();
+  threads().join();
 }
 
 }  // namespace

@@ -48,10 +48,11 @@ endfunction()
 configure_file(${PROJECT_SOURCE_DIR}/common/ladder/server.h ${PROJECT_BINARY_DIR}/include/ladder/server.h COPYONLY)
 
 # ladder_model(05_epoll SKETCHES sketch sketch_pool)
+#   SOURCES: what it shares with another model
 #   WINDOWS: its sketches are Windows programs; else they are POSIX ones
 #   the library ladder::epoll, and bin/05_epoll, bin/05_epoll_sketch, bin/05_epoll_sketch_pool
 function(ladder_model chapter)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "WINDOWS" "" "SKETCHES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "WINDOWS" "" "SKETCHES;SOURCES")
   if(NOT arg_SKETCHES)
     set(arg_SKETCHES sketch)
   endif()
@@ -59,6 +60,8 @@ function(ladder_model chapter)
   set(library ladder_${model})
 
   add_library(${library} ${PROJECT_SOURCE_DIR}/${chapter}/backend.cpp $<TARGET_OBJECTS:ladder_library>)
+  list(TRANSFORM arg_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
+  target_sources(${library} PRIVATE ${arg_SOURCES})
   add_library(ladder::${model} ALIAS ${library})
   ladder_library_properties(${library})
   target_compile_features(${library} PUBLIC cxx_std_20)

@@ -99,6 +99,7 @@ void hear(Connection& c, Room& room, std::string_view text) {
 }
 
 int main(int argc, char** argv) try {
+  catch_stop_signals();  // one may come before we wait for it
   const int port = argc > 1 ? std::stoi(argv[1]) : 0, idle = argc > 2 ? std::stoi(argv[2]) : 600;
   if (port < 0 || port > 65535) throw std::out_of_range("no port");
   Room room;  // before the server, which uses it until it has stopped

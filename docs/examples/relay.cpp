@@ -96,12 +96,14 @@ class Relay {
 };
 
 int main(int argc, char** argv) try {
+  catch_stop_signals();  // one may come before we wait for it
   Relay relay;
   const auto listen = [&](int i) {
     const int port = argc > 2 ? std::stoi(argv[i + 1]) : 0;
     if (port < 0 || port > 65535) throw std::out_of_range("no port");
-    // A relay's client may rest while it reads: no write_timeout.
-    return start({.port = static_cast<std::uint16_t>(port), .write_timeout = 0s}, relay.callbacks(i));
+    // A client may rest while it reads, and what waits for it comes from its partner: that one is paused.
+    return start({.port = static_cast<std::uint16_t>(port), .write_timeout = 0s, .read_when_congested = true},
+                 relay.callbacks(i));
   };
   const Running first = listen(0), second = listen(1);
   std::cout << "READY " << to_string(first->endpoint()) << ' ' << to_string(second->endpoint()) << std::endl;

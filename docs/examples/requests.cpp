@@ -99,6 +99,7 @@ void next(Connection& c, Pool& pool, std::string_view more = {}) {
 }
 
 int main(int argc, char** argv) try {
+  catch_stop_signals();  // one may come before we wait for it
   const int port = argc > 1 ? std::stoi(argv[1]) : 0;
   if (port < 0 || port > 65535) throw std::out_of_range("no port");
   Pool pool(std::max(2U, std::thread::hardware_concurrency()));

@@ -202,8 +202,11 @@ struct Options {
   std::size_t high_mark = 256 * 1024;      ///< bytes queued above which `congested`, and on_receive waits
   std::size_t hard_cap = 4 * 1024 * 1024;  ///< bytes queued above which nothing is taken: what
                                            ///< callbacks queue, and other threads, each so much
-  unsigned threads = 0;                    ///< 05: workers; 0: one a core
-  Queue queue = Queue::shared;             ///< 05
+  /// A congested connection is read on. For a relay: its queue does not grow by what it says itself, so the sender of those
+  /// bytes is the one to pause. Else two peers that both write before they read would wait for each other.
+  bool read_when_congested = false;
+  unsigned threads = 0;         ///< 05: workers; 0: one a core
+  Queue queue = Queue::shared;  ///< 05
   /// Takes a line about trouble; default: standard error. It is called by any thread, one line at a time, and holds up
   /// that thread and who else has a line. It may use the handle (stop() is refused there); what it throws is dropped.
   std::function<void(std::string_view)> log{};
@@ -297,6 +300,9 @@ inline Running start(Options options, Callbacks callbacks) {
 /// Ctrl-Break, the console's close, shutdown, of which the last two end the process after five seconds. From the first call
 /// on these do nothing else: who wants a second one to act waits again.
 void wait_for_stop_signal();
+/// From now on, and not only from the first wait on. First in main(): else a signal that comes while the servers start, or
+/// just behind the line that says they have, ends the process at once.
+void catch_stop_signals();
 
 /// What a model can and cannot do: a server's --describe, and what the conformance suite expects of it.
 struct Profile {

@@ -217,7 +217,7 @@ bool ConnectionState::wants_receive() const {
   if (phase_ != Phase::open) return true;
   if (closes_later_) return false;  // a stop waits for answers that are owed, and takes no new question
   // What nobody takes makes no queue grow, and a service that only sends must see the peer's FIN. SVC-08
-  return !paused_ && !(congested_ && listens_);
+  return !paused_ && !(congested_ && listens_ && !options_->read_when_congested);
 }
 
 Step ConnectionState::next() const {

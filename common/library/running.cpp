@@ -43,6 +43,10 @@ void Running::wait() {
   if (run_->threw) std::rethrow_exception(run_->threw);
 }
 
+void catch_stop_signals() {
+  os::catch_stop_signals();
+}
+
 void wait_for_stop_signal() {
   os::catch_stop_signals();
   os::wait_for_stop_signal();

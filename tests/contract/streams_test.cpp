@@ -454,6 +454,29 @@ TEST_CASE("contract 9: a full queue holds up its own connection only") {
   }
 }
 
+TEST_CASE("contract 9: where the options say so, a congested connection is read on") {
+  Options options = small_marks;
+  options.read_when_congested = true;
+  Watched<std::string> heard;
+  TestServer server(
+      {.on_receive = [&](Connection&,
+                         Bytes bytes) { heard.change([&](std::string& all) { all += text(bytes); }); }},
+      options);
+  Client client = Client::narrow(server.where());
+  const ConnectionId id = server.id_of(client);
+  std::string taken;
+  while (taken.size() < 64 * megabyte) {  // until more waits than the system takes
+    const SendResult result = server->send(id, pattern(40'000));
+    if (result == SendResult::full) break;
+    taken += pattern(40'000);
+  }
+  CHECK(taken.size() < 64 * megabyte);
+  const std::string said = pattern(4 * megabyte, 2);
+  CHECK(client.send(said));  // before it reads
+  CHECK(heard.wait([&](const std::string& all) { return all == said; }));
+  CHECK((client.receive(taken.size()) == taken));
+}
+
 TEST_CASE("contract 9: send answers queued, congested, full, and full takes nothing") {
   Watched<std::vector<SendResult>> results;
   TestServer server({.on_receive =

@@ -176,7 +176,7 @@ struct Model {
   }
   bool wants_receive() const {
     if (over() || peer_finished) return false;
-    return !open() || (!closes_later && !paused && !(too_full && listens));
+    return !open() || (!closes_later && !paused && !(too_full && listens && !options.read_when_congested));
   }
   bool owed(Due due) const {
     if (!open()) return due == Due::nothing;

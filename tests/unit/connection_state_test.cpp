@@ -22,7 +22,6 @@ Bytes bytes(std::string_view text) {
   return std::as_bytes(std::span(text));
 }
 
-
 constexpr Time origin{1h};
 const std::error_code no_error{};
 
@@ -96,6 +95,16 @@ TEST_CASE("connection_state: a failure leaves in place what is with the system, 
     CHECK(text(under_way) == "abc");
     CHECK(state.next() == step);
   }
+}
+
+TEST_CASE("connection_state: where the options say so, a congested connection is read on") {
+  Options options = small();
+  options.read_when_congested = true;
+  ConnectionState state(options, origin);
+  CHECK(state.send(bytes("0123456789a")) == SendResult::congested);
+  CHECK(state.wants_receive());
+  state.pause();
+  CHECK_FALSE(state.wants_receive());
 }
 
 TEST_CASE(

@@ -267,6 +267,24 @@ std::jthread sender(Client& client, std::string_view text, bool then_finish = fa
 
 }  // namespace
 
+// ---- echo
+
+TEST_CASE("echo: what comes goes back, and a stop lets it") {
+  Example echo("echo", {"0"});
+  Client client(echo.port());
+  const std::string said = pattern(mib);
+  {
+    const std::jthread sending = sender(client, said, true);
+    CHECK(client.receive(said.size()) == said);
+  }
+  CHECK(client.end() == End::fin);
+  Client idle(echo.port());
+  CHECK(idle.send("x"));
+  CHECK(idle.receive(1) == "x");
+  CHECK(echo.stop() == 0);
+  CHECK(idle.end() == End::fin);
+}
+
 // ---- chat
 
 namespace {

@@ -85,7 +85,7 @@ function has_source(program, chapter, rest) {
   if (!match(program, /^[0-9]+_[a-z]+/)) return 0
   chapter = substr(program, 1, RLENGTH)
   rest = substr(program, RLENGTH + 2)
-  return exists(chapter "/" (rest == "" ? "server" : rest) ".cpp")
+  return exists(chapter "/" (rest == "" ? "backend" : rest) ".cpp")
 }
 
 function check_programs(line, program, elsewhere) {

@@ -1,5 +1,4 @@
-// A relay: each client of the first port is joined with one of the second, in the order in which they come. What one
-// sends the other receives.
+// A relay: each client of the first port is joined with one of the second. What one sends the other receives.
 //
 //   example_relay PORT PORT [SECONDS]     port 0: any free one; a stop gives pairs so long to end by themselves
 //

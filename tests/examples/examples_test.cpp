@@ -484,7 +484,7 @@ TEST_CASE("requests: of 100 000 whose answers nobody reads the server holds few,
 
 TEST_CASE("requests: a stop answers each request that was read, 200 of 200") {
   Example requests("requests");
-  const std::size_t size = requests.process().sanitized() ? longest_request / 4 : longest_request;
+  const std::size_t size = requests.process().sanitized() ? longest_request / 16 : longest_request;
   const std::string body = pattern(size), answer = answer_to(body);
   std::vector<Client> clients;
   for (int i = 0; i < 200; ++i)

@@ -81,7 +81,7 @@ class Relay {
   void leave(Connection& c, std::size_t port, CloseReason why) {
     const auto pair = std::any_cast<std::shared_ptr<Pair>>(c.context());
     const std::lock_guard lock(mutex_);
-    std::erase(waiting_[port], pair);
+    std::erase_if(waiting_[port], [&](const auto& each) { return each == pair; });
     const End partner = (*pair)[1 - port];
     if (!partner.server) return;
     if (why != CloseReason::peer && why != CloseReason::local) partner.server->abort(partner.id);

@@ -10,7 +10,6 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <iostream>
 #include <memory>
@@ -18,6 +17,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include <ladder/server.h>
 
@@ -52,7 +52,7 @@ class Relay {
     const std::lock_guard lock(mutex_);
     for (auto& others = waiting_[1 - port]; !others.empty();) {
       const std::shared_ptr<Pair> pair = others.front();
-      others.pop_front();
+      others.erase(others.begin());
       c.context() = pair;
       (*pair)[port] = {&c.server(), c.id()};
       const End first = (*pair)[1 - port];
@@ -81,7 +81,7 @@ class Relay {
   void leave(Connection& c, std::size_t port, CloseReason why) {
     const auto pair = std::any_cast<std::shared_ptr<Pair>>(c.context());
     const std::lock_guard lock(mutex_);
-    std::erase_if(waiting_[port], [&](const auto& each) { return each == pair; });
+    std::erase(waiting_[port], pair);
     const End partner = (*pair)[1 - port];
     if (!partner.server) return;
     if (why != CloseReason::peer && why != CloseReason::local) partner.server->abort(partner.id);
@@ -90,8 +90,8 @@ class Relay {
 
   std::mutex mutex_{};  // callbacks of different connections run in parallel
   std::condition_variable ended_{};
-  std::array<std::deque<std::shared_ptr<Pair>>, 2> waiting_{};  // by port
-  std::size_t joined_ = 0;                                      // connections that have a partner
+  std::array<std::vector<std::shared_ptr<Pair>>, 2> waiting_{};  // by port
+  std::size_t joined_ = 0;                                       // connections that have a partner
 };
 
 int main(int argc, char** argv) try {

@@ -1,5 +1,4 @@
-// A relay: each client of the first port is joined with one of the second, in the order in which they come. What one
-// sends the other receives.
+// A relay: each client of the first port is joined with one of the second. What one sends the other receives.
 //
 //   example_relay PORT PORT [SECONDS]     port 0: any free one; a stop gives pairs so long to end by themselves
 //
@@ -11,7 +10,6 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <iostream>
 #include <memory>
@@ -19,6 +17,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include <ladder/server.h>
 
@@ -53,7 +52,7 @@ class Relay {
     const std::lock_guard lock(mutex_);
     for (auto& others = waiting_[1 - port]; !others.empty();) {
       const std::shared_ptr<Pair> pair = others.front();
-      others.pop_front();
+      others.erase(others.begin());
       c.context() = pair;
       (*pair)[port] = {&c.server(), c.id()};
       const End first = (*pair)[1 - port];
@@ -91,8 +90,8 @@ class Relay {
 
   std::mutex mutex_{};  // callbacks of different connections run in parallel
   std::condition_variable ended_{};
-  std::array<std::deque<std::shared_ptr<Pair>>, 2> waiting_{};  // by port
-  std::size_t joined_ = 0;                                      // connections that have a partner
+  std::array<std::vector<std::shared_ptr<Pair>>, 2> waiting_{};  // by port
+  std::size_t joined_ = 0;                                       // connections that have a partner
 };
 
 int main(int argc, char** argv) try {

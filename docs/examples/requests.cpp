@@ -28,7 +28,6 @@
 #include <ladder/server.h>
 
 using namespace ladder;
-using namespace std::chrono_literals;
 
 constexpr std::size_t head = 4, longest = 256 * 1024, high_mark = 256 * 1024;
 
@@ -103,14 +102,15 @@ int main(int argc, char** argv) try {
   const int port = argc > 1 ? std::stoi(argv[1]) : 0;
   if (port < 0 || port > 65535) throw std::out_of_range("no port");
   Pool pool(std::max(2U, std::thread::hardware_concurrency()));
-  const Running server =
-      start({.port = static_cast<std::uint16_t>(port), .idle_timeout = 60s, .high_mark = high_mark},
-            {.on_open = [](Connection& c) { c.context() = std::make_shared<Client>(); },
-             .on_receive = [&](Connection& c, Bytes bytes) { next(c, pool, text(bytes)); },
-             .on_drained = [&](Connection& c) { next(c, pool); }});
+  const Running server = start({.port = static_cast<std::uint16_t>(port),
+                                .idle_timeout = std::chrono::seconds(60),
+                                .high_mark = high_mark},
+                               {.on_open = [](Connection& c) { c.context() = std::make_shared<Client>(); },
+                                .on_receive = [&](Connection& c, Bytes bytes) { next(c, pool, text(bytes)); },
+                                .on_drained = [&](Connection& c) { next(c, pool); }});
   std::cout << "READY " << to_string(server->endpoint()) << std::endl;
   wait_for_stop_signal();
-  const bool all_answered = server->stop(5s);
+  const bool all_answered = server->stop(std::chrono::seconds(5));
   pool.join();  // before the server goes: jobs use it
   return all_answered ? 0 : 1;
 } catch (const std::exception& error) {

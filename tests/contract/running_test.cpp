@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "tests/contract/harness.h"
+#include "tests/contract/platform.h"
 #include <ladder/server.h>
 
 using namespace ladder;

@@ -80,7 +80,7 @@ void SelectServer::accept_client() {
   for (int i = 0; i < accepts_at_once; ++i) {
     const Arrival arrival(*this);
     os::Accepted accepted = listener().accept();
-    if (!accepting()) return;
+    if (!accepting()) return turn_away(accepted);
     if (accepted.error) {
       resumed_ = false;
       return pause_accepting(accepted.error, Clock::now());

@@ -128,7 +128,10 @@ void EpollServer::accept_client(Instance& instance) {
   {
     const Arrival arrival(*this);
     os::Accepted accepted = listener().accept();
-    if (!accepting()) return void(watch(instance, EPOLL_CTL_DEL, listener().handle(), 0, listener_tag));
+    if (!accepting()) {
+      watch(instance, EPOLL_CTL_DEL, listener().handle(), 0, listener_tag);
+      return turn_away(accepted);
+    }
     std::error_code error = accepted.error;
     if (!error && shared_) error = watch_listener(instance, true);  // now: on_open may take long
     if (error) rest(instance, error);

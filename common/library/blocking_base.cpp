@@ -28,8 +28,7 @@ Session* BlockingBase::accept_client() {
   }
   const Arrival arrival(*this);
   os::Accepted accepted = listener().accept();  // sleeps here
-  if (!accepting()) return nullptr;
-  if (accepted.error) {
+  if (accepted.error && accepting()) {
     resumed_ = false;
     pause_accepting(accepted.error, Clock::now());
     return nullptr;

@@ -246,7 +246,10 @@ void ServerBase::leave() {
 // ---- a connection's life
 
 Session* ServerBase::admit(os::Accepted accepted, Time now, std::uint32_t home) {
-  if (!accepting()) return nullptr;  // as those whom the system resets in the backlog
+  if (!accepting()) {
+    turn_away(accepted);
+    return nullptr;
+  }
   const std::uint64_t active = ++active_;
   const bool room = options_.max_connections == 0 || active <= options_.max_connections;
   const std::optional<std::uint32_t> slot = room ? sessions_.acquire() : std::nullopt;

@@ -135,6 +135,10 @@ class ServerBase : public Server {
   Session* admit(os::Accepted accepted, Time now, std::uint32_t home = 0);
   /// Closes a newcomer at once, for a limit of the model's.
   void refuse(os::Accepted accepted, std::string_view why);
+  /// A newcomer that a stop has overtaken is reset, as the system resets those in the backlog. FAULT-14
+  static void turn_away(const os::Accepted& accepted) {
+    if (accepted.socket) os::reset_on_close(accepted.socket.get());
+  }
   void dismiss(Session&);  ///< ends an admitted one's session before open(): also refused
   void open(Session&);     ///< on_open; this thread has the strand from here
   /// The connection's session, whose strand the caller then holds, with the pending commands done; null: gone, or another

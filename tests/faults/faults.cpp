@@ -591,5 +591,25 @@ TEST_CASE("FAULT-13 the wait for events fails") {
       });
 }
 
+TEST_CASE("FAULT-14 asked to stop just when accept has taken a newcomer") {
+  judge(
+      {.requirement =
+           "nobody served it, and it is reset, as those in the backlog are: a FIN would look like an answer",
+       .source = "contract, point 10; RFC 9293, 3.6",
+       .catches = "a newcomer in the hands of a thread that then sees the stop, and just closes it",
+       .needs = Needs::ours},
+      [](Scene& scene) {
+        const Faults faults({"accept4:late@1"});
+        Server& server = faults.start(scene);
+        const std::size_t before = server.process().sockets();
+        Peer peer = scene.connect(server);
+        expect_sockets(server, before + 1, patience());
+        server.process().stop();
+        expect_reset(peer);
+        expect_exit_in_order(server.process(), patience());
+        faults.expect_all_followed();
+      });
+}
+
 }  // namespace
 }  // namespace conformance

@@ -81,7 +81,7 @@ bool read(Rule& rule, std::string_view text) {
   rule.call = text.substr(0, colon);
   const std::string_view what = text.substr(colon + 1, at - colon - 1);
   rule.error = number_of(what);
-  rule.late = what == "late" && rule.call == "recv";
+  rule.late = what == "late" && (rule.call == "recv" || rule.call == "accept4");
   const bool shorter = what == "short" && (rule.call == "recv" || rule.call == "send");
   if (rule.error == 0 && !rule.late && !shorter) return false;
   text.remove_prefix(at + 1);
@@ -160,14 +160,24 @@ bool may_sleep(int socket, int flags = 0) {
 
 std::atomic<bool> serving = false;
 
+/// 300 ms, whatever signals come. errno is kept.
+void be_late() {
+  timespec left{.tv_sec = 0, .tv_nsec = 300'000'000};
+  while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR) {
+  }
+}
+
 }  // namespace
 
 extern "C" {
 
 int accept4(int socket, sockaddr* from, socklen_t* size, int flags) {
   serving = true;
-  return fails("accept4", may_sleep(socket)) ? -1
-                                             : real<decltype(accept4)>("accept4")(socket, from, size, flags);
+  const Fault fault = fault_of("accept4", may_sleep(socket));
+  if (fault == Fault::error) return -1;
+  const int accepted = real<decltype(accept4)>("accept4")(socket, from, size, flags);
+  if (fault == Fault::late && accepted >= 0) be_late();
+  return accepted;
 }
 
 ssize_t recv(int socket, void* into, std::size_t size, int flags) {
@@ -175,7 +185,7 @@ ssize_t recv(int socket, void* into, std::size_t size, int flags) {
   if (fault == Fault::error) return -1;
   if (fault == Fault::shorter) size -= size / 100 * 99;
   const ssize_t count = real<decltype(recv)>("recv")(socket, into, size, flags);
-  if (fault == Fault::late && count > 0) usleep(300'000);  // errno is of interest only with -1
+  if (fault == Fault::late && count > 0) be_late();
   return count;
 }
 

@@ -374,6 +374,7 @@ TEST_CASE("ABUSE-10 a member of a chat that does not read holds up nobody, and l
          .needs = Needs::ours},
         [](Scene& scene) {
           Server& server = scene.start({.service = "chat", .options = {"--write-timeout", "0"}});
+          need_sends_that_a_close_respects(scene, server);
           std::vector<Peer> members =
               scene.connect_many(3, server);  // a talker, one that reads, one that does not
           if (scene.served_at_once(3) < 3) return in_turns(scene, members, flood_alone);

@@ -504,6 +504,29 @@ TEST_CASE("requests: a stop answers each request that was read, 200 of 200") {
   CHECK(requests.ended() == 0);
 }
 
+// Run by hand: --no-skip -tc='measure:*', with each program by turns.
+TEST_CASE("measure: 1000 requests of 100 bytes from each of 50 clients, 4 times" * doctest::skip()) {
+  constexpr std::size_t count = 1000, clients_at_once = 50, rounds = 4;
+  Example requests("requests");
+  std::string questions, answers;
+  for (std::size_t i = 0; i < count; ++i) {
+    questions += framed(pattern(100, i));
+    answers += answer_to(pattern(100, i));
+  }
+  std::vector<Client> clients;
+  for (std::size_t i = 0; i < clients_at_once; ++i)
+    clients.emplace_back(requests.port());
+  const auto before = Clock::now();
+  for (std::size_t round = 0; round < rounds; ++round) {
+    for (Client& client : clients)
+      CHECK(client.send(questions));
+    for (Client& client : clients)
+      CHECK((client.receive(answers.size()) == answers));
+  }
+  const std::chrono::duration<double> took = Clock::now() - before;
+  MESSAGE(static_cast<int>(rounds * clients_at_once * count / took.count()), " requests a second");
+}
+
 TEST_CASE("requests: a port that is none is told, and is no crash") {
   for (const char* const port : {"x", "65536", "-1"})
     CHECK_THROWS_AS(Example("requests", {port}), std::runtime_error);

@@ -6,9 +6,12 @@
 // in order, and a client that never reads is soon read no more. As many threads as cores run the coroutines; a strand each
 // keeps a client's own from overlapping.
 #include <asio.hpp>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -31,8 +34,10 @@ using namespace std::chrono_literals;
 using asio::awaitable, asio::redirect_error, asio::use_awaitable, asio::ip::tcp;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t head = 4, longest = 256 * 1024;
+constexpr std::size_t head = 4, longest = 256 * 1024, chunk = 16 * 1024;
 constexpr auto idle_timeout = 60s, write_timeout = 30s, close_timeout = 5s, drain = 5s;
+constexpr auto look_again = 10ms;
+constexpr int ticks = 10;  // of a write: so often its progress is looked at within the timeout
 
 awaitable<std::string> answer(std::string request) {  // its head is the answer's head, too
   std::sort(request.begin() + head, request.end());
@@ -61,16 +66,19 @@ class Client : public std::enable_shared_from_this<Client> {
   }
   void stop() {
     stopping_ = true;
-    std::error_code ignored;
-    if (receiving_) socket_.cancel(ignored);  // what has been read is answered
+    if (state_ == State::receiving) cancel();  // what has been read is answered
+    if (state_ == State::ending) allow(look_again);
   }
-  void abort() {
-    std::error_code ignored;
-    socket_.set_option(tcp::socket::linger(true, 0), ignored);
-    socket_.close(ignored);
+  /// True: an answer is lost by that.
+  bool cut() {
+    const bool loss = state_ != State::ending || unacknowledged() > 0;
+    abort();
+    return loss;
   }
 
  private:
+  enum class State : std::uint8_t { receiving, computing, sending, ending };
+
   /// With its head. None: the peer has finished, or is to be closed.
   awaitable<std::optional<std::string>> next_request() {
     while (input_.size() < head)
@@ -89,52 +97,83 @@ class Client : public std::enable_shared_from_this<Client> {
   /// False: there is no more: the peer's FIN, its reset, a long silence, or a stop.
   awaitable<bool> receive() {
     if (stopping_) co_return false;
+    state_ = State::receiving;
     allow(idle_timeout);
-    receiving_ = true;
     std::error_code error;
-    co_await asio::async_read(socket_, asio::dynamic_buffer(input_), asio::transfer_at_least(1),
-                              redirect_error(use_awaitable, error));
-    receiving_ = false;
+    const std::size_t had = input_.size();
+    input_.resize(had + chunk);
+    const std::size_t count =
+        co_await socket_.async_read_some(asio::buffer(input_) + had, redirect_error(use_awaitable, error));
+    input_.resize(had + count);
+    state_ = State::computing;
     co_return !error;
   }
   awaitable<void> send(std::string text) {
+    state_ = State::sending;
     for (asio::const_buffer rest = asio::buffer(text); rest.size() > 0;) {
-      allow(write_timeout);  // for each part: a slow peer is none that takes nothing
+      quiet_ticks_ = 0;
+      allow(write_timeout / ticks);
       rest += co_await socket_.async_write_some(rest, use_awaitable);
     }
   }
   /// A close with unread input would be a reset, which may destroy the last answers on their way: wait for the peer's FIN.
   awaitable<void> end() {
+    state_ = State::ending;
     socket_.shutdown(tcp::socket::shutdown_send);
-    allow(close_timeout);
+    allow(stopping_ ? Clock::duration(look_again) : close_timeout);
     std::array<char, 4096> dropped;
     for (std::error_code error; !error;)
       co_await socket_.async_read_some(asio::buffer(dropped), redirect_error(use_awaitable, error));
   }
 
+  void abort() {
+    std::error_code ignored;
+    socket_.set_option(tcp::socket::linger(true, 0), ignored);
+    socket_.close(ignored);
+  }
+  void cancel() {
+    std::error_code ignored;
+    socket_.cancel(ignored);
+  }
+  /// Neither asio nor a write tells: a slow peer may take long to make the room that lets a write go on. tcp(7)
+  int unacknowledged() {
+    int bytes = 0;
+    return ioctl(socket_.native_handle(), SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+  }
+
+  /// What is under way may take so long.
   void allow(Clock::duration span) {
     deadline_ = Clock::now() + span;
     if (deadline_ < timer_.expiry()) timer_.cancel();  // watch() takes the earlier one
   }
-  /// Cancels what is under way when the deadline passes. A later deadline costs nothing until then.
+  /// Waits for the deadline. One that is put off costs nothing until then.
   void watch() {
     timer_.expires_at(deadline_);
     timer_.async_wait([self = shared_from_this()](std::error_code) {
       if (!self->socket_.is_open()) return;
-      if (self->deadline_ <= Clock::now()) {
-        std::error_code ignored;
-        self->socket_.cancel(ignored);
-        self->deadline_ = Clock::time_point::max();
-      }
+      if (self->deadline_ <= Clock::now()) self->late();
       self->watch();
     });
+  }
+  void late() {
+    if (state_ == State::sending) {
+      const int left = unacknowledged();
+      quiet_ticks_ = left < std::exchange(left_, left) ? 0 : quiet_ticks_ + 1;
+      if (quiet_ticks_ < ticks) return allow(write_timeout / ticks);
+    }
+    // A stop waits for no FIN of a peer that has had everything. Nothing tells when it has.
+    if (state_ == State::ending && stopping_ && unacknowledged() > 0) return allow(look_again);
+    deadline_ = Clock::time_point::max();
+    cancel();
   }
 
   tcp::socket socket_;
   asio::steady_timer timer_;
   Clock::time_point deadline_ = Clock::time_point::max();
   std::string input_{};
-  bool receiving_ = false, stopping_ = false;
+  State state_ = State::receiving;
+  int quiet_ticks_ = 0, left_ = 0;  // of a write; left: when it was last looked at
+  bool stopping_ = false;
 };
 
 /// All of it runs on a strand of its own.
@@ -181,9 +220,10 @@ class Server {
     timer_.expires_after(drain);
     timer_.async_wait([this](std::error_code cancelled) {
       if (cancelled) return;
-      all_answered_ = false;
       for (const auto& client : clients_)
-        post(client->executor(), [client] { client->abort(); });
+        post(client->executor(), [this, client] {
+          if (client->cut()) all_answered_ = false;
+        });
     });
   }
 
@@ -194,7 +234,7 @@ class Server {
   tcp::acceptor listener_;
   asio::steady_timer timer_{strand_};
   std::set<std::shared_ptr<Client>> clients_{};
-  bool all_answered_ = true;
+  std::atomic<bool> all_answered_ = true;
 };
 
 }  // namespace

@@ -5,7 +5,9 @@
 // One thread has the loop and all clients; libuv's pool sorts (UV_THREADPOOL_SIZE threads, 4 unless you say). A client has
 // one request under way and is not read meanwhile. So the answers are in order, and a client that never reads is soon read
 // no more.
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <uv.h>
@@ -27,7 +29,8 @@
 namespace {
 
 constexpr std::size_t head = 4, longest = 256 * 1024;
-constexpr std::uint64_t idle_timeout = 60'000, write_timeout = 30'000, close_timeout = 5'000, drain = 5'000;
+constexpr std::uint64_t idle_timeout = 60'000, write_timeout = 30'000, close_timeout = 5'000, drain = 5'000,
+                        look_again = 10;
 constexpr int ticks = 10;  // of a write: so often its progress is looked at within the timeout
 
 enum class State : std::uint8_t { receiving, computing, sending, ending };
@@ -42,12 +45,20 @@ struct Client {
   bool peer_finished = false;
   std::string input{};
   std::string text{};    // of the request under way, then of its answer; with the head, which both share
-  std::size_t left = 0;  // of the answer, when its progress was last looked at
-  int idle_ticks = 0;
+  std::size_t left = 0;  // of what is sent, when that was last looked at
+  int quiet_ticks = 0;
   int uses = 2;  // two handles to be closed, and the pool
   std::list<Client>::iterator self{};
 
   uv_stream_t* stream() { return reinterpret_cast<uv_stream_t*>(&socket); }
+  /// Bytes that the peer has not acknowledged. Of those with the system libuv does not tell, and a slow peer may take long
+  /// to make the room that lets a write go on. tcp(7)
+  std::size_t unacknowledged() {
+    uv_os_fd_t fd = 0;
+    int bytes = 0;
+    if (uv_fileno(reinterpret_cast<uv_handle_t*>(&socket), &fd) || ioctl(fd, SIOCOUTQ, &bytes)) bytes = 0;
+    return uv_stream_get_write_queue_size(stream()) + static_cast<std::size_t>(bytes);
+  }
 };
 
 std::list<Client> clients;
@@ -105,7 +116,7 @@ void finish(Client& client) {
   client.state = State::ending;
   if (client.peer_finished || uv_shutdown(&client.fin, client.stream(), finished))
     return close_client(client);
-  receive(client, close_timeout);
+  receive(client, stopping ? look_again : close_timeout);
 }
 
 void received(uv_stream_t* stream, ssize_t count, const uv_buf_t* bytes) {
@@ -134,8 +145,7 @@ void computed(uv_work_t* work, int) {
   if (!uv_is_closing(handle(client.socket))) {
     const uv_buf_t bytes = uv_buf_init(client.text.data(), static_cast<unsigned>(client.text.size()));
     client.state = State::sending;
-    client.left = client.text.size();
-    client.idle_ticks = 0;
+    client.quiet_ticks = 0;
     uv_timer_start(&client.timer, late, write_timeout / ticks, write_timeout / ticks);
     if (uv_write(&client.write, client.stream(), &bytes, 1, sent)) abort_client(client);
   }
@@ -164,10 +174,12 @@ void next(Client& client, std::string_view more) try {
 void late(uv_timer_t* timer) {
   Client& client = client_of(timer);
   if (client.state == State::receiving) return finish(client);
-  if (client.state == State::ending) return abort_client(client);
-  const std::size_t left = uv_stream_get_write_queue_size(client.stream());
-  client.idle_ticks = left < std::exchange(client.left, left) ? 0 : client.idle_ticks + 1;
-  if (client.idle_ticks == ticks) abort_client(client);
+  const std::size_t left = client.unacknowledged();
+  if (client.state == State::ending && stopping && left > 0)
+    return receive(client, look_again);  // a stop waits for no FIN of a peer that has had everything
+  if (client.state == State::ending) return close_client(client);
+  client.quiet_ticks = left < std::exchange(client.left, left) ? 0 : client.quiet_ticks + 1;
+  if (client.quiet_ticks == ticks) abort_client(client);
 }
 
 void accept_client(uv_stream_t*, int error) {
@@ -188,11 +200,15 @@ void stop(uv_signal_t*, int) {
   uv_close(handle(listener), nullptr);
   uv_close(handle(interrupt), nullptr);
   uv_close(handle(terminate), nullptr);
-  for (Client& client : clients)
+  for (Client& client : clients) {
     if (client.state == State::receiving) finish(client);
+    if (client.state == State::ending && !uv_is_closing(handle(client.socket))) receive(client, look_again);
+  }
   const auto cut = [](uv_timer_t*) {
-    all_answered = clients.empty();
-    std::ranges::for_each(clients, abort_client);
+    for (Client& client : clients) {
+      if (client.state != State::ending || client.unacknowledged() > 0) all_answered = false;
+      abort_client(client);
+    }
   };
   uv_timer_start(&limit, cut, drain, 0);
   uv_unref(handle(limit));

@@ -460,6 +460,17 @@ TEST_CASE("requests: a length that is too large ends the connection, behind the 
   }
 }
 
+TEST_CASE("requests: a client that goes on sending behind such a length is ended all the same") {
+  Example requests("requests");
+  Client client(requests.port());
+  CHECK(client.send("\xff\xff\xff\xff"));
+  const std::string more(1000, 'x');
+  bool open = true;
+  for (const auto end = Clock::now() + patience; open && Clock::now() < end;)
+    open = client.send(more);
+  CHECK(!open);
+}
+
 TEST_CASE("requests: of 100 000 whose answers nobody reads the server holds few, and then answers all") {
   constexpr std::size_t count = 100'000, size = 1000;
   Example requests("requests");

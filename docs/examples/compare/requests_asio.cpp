@@ -165,6 +165,8 @@ class Client : public std::enable_shared_from_this<Client> {
     if (state_ == State::ending && stopping_ && unacknowledged() > 0) return allow(look_again);
     deadline_ = Clock::time_point::max();
     cancel();
+    std::error_code ignored;
+    if (state_ == State::ending) socket_.close(ignored);  // a cancel alone misses a read that is just done
   }
 
   tcp::socket socket_;

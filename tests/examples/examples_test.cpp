@@ -516,7 +516,8 @@ TEST_CASE("requests: of 100 000 whose answers nobody reads the server holds few,
 
 TEST_CASE("requests: a stop answers each request that was read, 200 of 200") {
   Example requests("requests");
-  const std::size_t size = requests.process().sanitized() ? longest_request / 16 : longest_request;
+  // Less than a second of work: the stop has five, on a machine that may be busy.
+  const std::size_t size = longest_request / (requests.process().sanitized() ? 16 : 4);
   const std::string body = pattern(size), answer = answer_to(body);
   std::vector<Client> clients;
   for (int i = 0; i < 200; ++i)

@@ -27,7 +27,7 @@ TEST_CASE(
       return winsock::real::cancel_io(handle, operation);
     };
     TestServer server({.on_receive = [](Connection& c, Bytes) { c.abort(); }},
-                   {.idle_timeout = promised ? 200ms : 0ms, .threads = 1});
+                      {.idle_timeout = promised ? 200ms : 0ms, .threads = 1});
     Client client(server.where());
     if (!promised) {
       const ConnectionId id =

@@ -421,18 +421,18 @@ TEST_CASE("os_windows: packets that queued up while all workers were busy are sh
   Counter busy, ended, slow;
   Gate end;
   TestServer server({.on_receive =
-                      [&](Connection& c, Bytes bytes) {
-                        busy.add();
-                        gates[text(bytes) == "1"].pass();
-                        c.send(bytes);
-                      },
-                  .on_end = [&](Connection&) { ended.add(); },
-                  .on_close =
-                      [&](Connection&, CloseReason, std::error_code) {
-                        slow.add();
-                        end.pass();
-                      }},
-                 {.threads = 2});
+                         [&](Connection& c, Bytes bytes) {
+                           busy.add();
+                           gates[text(bytes) == "1"].pass();
+                           c.send(bytes);
+                         },
+                     .on_end = [&](Connection&) { ended.add(); },
+                     .on_close =
+                         [&](Connection&, CloseReason, std::error_code) {
+                           slow.add();
+                           end.pass();
+                         }},
+                    {.threads = 2});
   std::vector<Client> clients;
   for (int i = 0; i < 4; ++i)
     clients.emplace_back(server.where());

@@ -2,13 +2,11 @@
 //
 //   #include <ladder/server.h>
 //   int main() {
-//     ladder::make_server({.port = 7}, {.on_receive = [](ladder::Connection& c, ladder::Bytes b) { c.send(b);
-//     }})
-//         ->run();
+//     ladder::make_server({.port = 7}, {.on_receive = [](ladder::Connection& c, ladder::Bytes b) { c.send(b); }})->run();
 //   }
 //
-// Which model serves is decided by the library you link: ladder::blocking, ladder::thread_per_conn,
-// ladder::select, ladder::epoll; ladder::server is the best one of the platform.
+// Which model serves is decided by the library you link: ladder::blocking, ladder::thread_per_conn, ladder::select,
+// ladder::iocp, ladder::epoll; ladder::server is the best one of the platform.
 //
 // docs/contract.md numbers what holds for every model, and names the tests that hold it.
 #pragma once
@@ -259,8 +257,8 @@ class Server {
   /// earliest end counts. Throws std::system_error if there is no thread for it.
   virtual void request_stop(Milliseconds drain) = 0;
 
-  /// Closes the listener; lets what was read be answered and what is queued be sent, for at most `drain`
-  /// (0: not at all); resets the rest; returns when run() has ended its threads and is about to return. From
+  /// Closes the listener; lets what was read be answered, later too if defer() says so, and what is queued be sent, for at
+  /// most `drain` (0: not at all); resets the rest; returns when run() has ended its threads and is about to return. From
   /// any thread but a server's own: in a callback, of this server or another, and in a log sink that such a thread
   /// calls it is refused, since two servers could wait for each other. A callback that does not return holds it up.
   /// True: all connections ended by themselves. False: some were reset, or it was refused.
@@ -284,7 +282,7 @@ class Running {
 
   Server& operator*() const;
   Server* operator->() const { return &**this; }
-  /// Until run() has returned. Throws what it has thrown, which is in the log, too. One thread at a time.
+  /// Until run() has returned. Throws what it has thrown, which standard error was told, too. One thread at a time.
   void wait();
 
  private:

@@ -25,6 +25,8 @@
 #include <vector>
 
 #include "common/library/slot_map.h"
+#include <ladder/server.h>
+
 namespace ladder {
 
 struct Command {

@@ -4,9 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <unordered_set>
-#include <vector>
 
 #include "tests/contract/harness.h"
 #include <ladder/server.h>

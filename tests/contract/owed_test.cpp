@@ -1,11 +1,7 @@
 // Answers that are owed (defer), and an end of one direction alone (finish).
-#include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstddef>
-#include <memory>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>

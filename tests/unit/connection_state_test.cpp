@@ -5,7 +5,6 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>

@@ -472,7 +472,7 @@ TEST_CASE("contract 9: where the options say so, a congested connection is read 
   }
   CHECK(taken.size() < 64 * megabyte);
   const std::string said = pattern(4 * megabyte, 2);
-  REQUIRE(client.send(said));  // before it reads
+  REQUIRE(client.send(said, 5s));  // before it reads
   CHECK(heard.wait([&](const std::string& all) { return all == said; }));
   CHECK((client.receive(taken.size()) == taken));
 }

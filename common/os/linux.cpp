@@ -362,6 +362,15 @@ void handle(int signal, void (*handler)(int)) {
 
 sem_t stop_signals;  // a count: what wait_for_stop_signal() has not taken yet
 
+/// For this thread, and for those that it makes.
+void mask_stop_signals(int how) {
+  sigset_t ends;
+  ::sigemptyset(&ends);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+    ::sigaddset(&ends, signal);
+  ::pthread_sigmask(how, &ends, nullptr);  // fails for bad arguments alone
+}
+
 /// 1024 is the usual soft limit, and with it epoll holds fewer connections than select could: each process may raise its
 /// own to the hard one (setrlimit(2)). If that fails, it serves fewer. LIM-09
 void raise_descriptor_limit() {
@@ -406,6 +415,8 @@ void prepare_process() {
   for (const int signal : {SIGPIPE, SIGXFSZ, SIGTTOU})
     ignore(signal);
   catch_stop_signals();
+  mask_stop_signals(
+      SIG_BLOCK);  // only the thread that waits for them gets them: no call of another's is interrupted
   // A process that was stopped (SIGSTOP, Ctrl-Z) and goes on: without a handler Linux starts select(2) again with the time
   // that was left at the stop, and a deadline that has passed waits as long again. With one select fails with EINTR, which
   // SA_RESTART does not change (signal(7)). TIME-07
@@ -418,18 +429,15 @@ void catch_stop_signals() {
   static std::once_flag caught;
   std::call_once(caught, [] {
     ::sem_init(&stop_signals, 0, 0);  // fails for bad arguments alone
-    sigset_t all;
-    ::sigemptyset(&all);
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
       if (signal == SIGHUP && is_ignored(signal)) continue;    // the terminal may go: nohup(1)
       handle(signal, [](int) { ::sem_post(&stop_signals); });  // one of the few calls that a handler may make
-      ::sigaddset(&all, signal);
     }
-    ::pthread_sigmask(SIG_UNBLOCK, &all, nullptr);  // a parent may have blocked them, and that is inherited
   });
 }
 
 StopSignal wait_for_stop_signal(Time from) {
+  mask_stop_signals(SIG_UNBLOCK);  // whoever blocked them: a parent's mask is inherited, too
   // SIGCONT's handler runs on one thread: not on this one, which it would wake for nothing. TIME-07
   sigset_t for_others;
   ::sigemptyset(&for_others);

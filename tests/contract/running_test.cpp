@@ -84,7 +84,7 @@ TEST_CASE("contract 10: request_stop() is heard from each callback, and drains")
     TestServer server(echo_and(where, [](Server& handle) { handle.request_stop(60s); }));
     Client client(server.where());
     CHECK(client.send("word"));
-    client.finish();
+    if (where != In::drained) client.finish();  // on_end closes, and after close() no on_drained comes
     const std::string heard = client.rest();
     // What came before the stop is answered; on_open is before all that comes.
     CHECK(heard == (where == In::drained ? pattern(1024 * 1024) : where == In::open ? heard : "word"));

@@ -5,7 +5,7 @@
 //   writer      ─── send, made only when a send must wait
 //   timekeeper  ─── timers, and others' commands
 //
-// What a reader, a writer and the timekeeper do is the same in 01: common/library/blocking_base.h.
+// Reader, writer and timekeeper work as in 01: common/library/blocking_base.h.
 #include <exception>
 #include <memory>
 #include <optional>

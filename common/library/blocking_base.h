@@ -1,5 +1,5 @@
-// What the blocking models do alike, 01 and 02: for each connection that is served a thread of its own sleeps in recv, its
-// reader. 01 has one reader, the thread that accepts; 02 has one a connection.
+// The common part of the blocking models, 01 and 02. Each connection that is served has a reader, a thread of its own that
+// sleeps in recv. 01 has one reader, the thread that accepts; 02 has one a connection.
 //
 // Threads sleep in accept (accept_client), recv (receive), send (write_rest), for their strand or for leave to
 // read on (acquire, serve_client), and the timekeeper for something to do (run_timekeeper).

@@ -1,4 +1,4 @@
-// A relay: each client of the first port is joined with one of the second. What one sends the other receives.
+// A relay: each client of the first port is joined with one of the second. Each receives what the other sends.
 //
 //   example_relay PORT PORT [SECONDS]     port 0: any free one; a stop gives pairs so long to end by themselves
 //

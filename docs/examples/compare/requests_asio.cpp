@@ -141,7 +141,7 @@ class Client : public std::enable_shared_from_this<Client> {
     return ioctl(socket_.native_handle(), SIOCOUTQ, &bytes) == 0 ? bytes : 0;
   }
 
-  /// What is under way may take so long.
+  /// The operation under way may take so long.
   void allow(Clock::duration span) {
     deadline_ = Clock::now() + span;
     if (deadline_ < timer_.expiry()) timer_.cancel();  // watch() takes the earlier one

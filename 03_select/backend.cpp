@@ -1,7 +1,7 @@
 // 03: select. One thread asks, each time anew, which of all its sockets are ready, and serves those.
 //
 //                ┌── listener
-//   one thread ──┼── connection, connection, …   the sets are built anew for each call,
+//   one thread ──┼── connection, connection, …   each call gets a copy of the sets,
 //     select     └── waker (eventfd)              and no descriptor in them may reach FD_SETSIZE
 //
 // The thread sleeps in one place: select, in work().
@@ -40,14 +40,15 @@ class SelectServer final : public ServerBase {
  private:
   void accept_client();
   void receive(Session&, std::uint32_t events);
-  bool flush(Session&, Time now);
+  bool flush(Session&);
   bool advance(Session&, std::uint32_t& events);
   void close_connection(Session&);
   void serve(ConnectionId, std::uint32_t events);
   void work();
 
-  void build_sets();
-  void collect_ready();
+  void watch(const Session&);
+  void forget(const Session&);
+  void collect_ready(int count);
   void notify(const Session&, ConnectionId id) override { wakes_.notify(id); }
   void wake() override {
     if (finished()) wakes_.notify_for_good();  // of a stop, the listener tells
@@ -55,8 +56,13 @@ class SelectServer final : public ServerBase {
 
   WakeQueue wakes_;
   bool resumed_ = true;
-  std::vector<Session*> watched_;  // Session::backend_data is the place in here, from 1
-  fd_set readers_{}, writers_{};
+  struct Watched {
+    os::Handle handle;
+    Session* session;
+  };
+  std::vector<Watched> watched_;              // Session::backend_data is the place in here, from 1
+  fd_set readers_{}, writers_{};              // what each connection waits for, kept up as that changes,
+  fd_set ready_readers_{}, ready_writers_{};  // and a copy, of which select leaves what is ready
   os::Handle highest_ = 0;
   struct Ready {
     ConnectionId id;
@@ -72,6 +78,10 @@ SelectServer::SelectServer(Options o, Callbacks callbacks)
       throw std::system_error(std::make_error_code(std::errc::too_many_files_open),
                               "select cannot watch descriptor " + std::to_string(handle) + ": the limit is " +
                                   std::to_string(FD_SETSIZE));
+  FD_ZERO(&readers_);
+  FD_ZERO(&writers_);
+  FD_SET(wakes_.handle(), &readers_);
+  highest_ = std::max(wakes_.handle(), listener().handle());
   watched_.reserve(FD_SETSIZE);  // now, for later there may be no memory. LIM-08
   ready_.reserve(FD_SETSIZE);
 }
@@ -93,7 +103,7 @@ void SelectServer::accept_client() {
     Session* session = admit(std::move(accepted), Clock::now());
     if (!session) continue;
     open(*session);
-    watched_.push_back(session);
+    watched_.push_back({session->socket.get(), session});
     session->backend_data = static_cast<std::uint32_t>(watched_.size());
     for (std::uint32_t events = 0; advance(*session, events);)
       receive(*session, events);
@@ -106,32 +116,30 @@ void SelectServer::receive(Session& session, std::uint32_t events) {
   const os::Result result = os::receive(session.socket.get(), buffer);
   if (result.would_block) return;
   if (result.error) return failed(session, result.error);
-  if (result.bytes == 0) return session.state.peer_finished(Clock::now());
-  received(session, Bytes(buffer).first(result.bytes), Clock::now());
+  if (result.bytes == 0) return peer_finished(session);
+  received(session, Bytes(buffer).first(result.bytes));
 }
 
 /// False: the system takes no more for now.
-bool SelectServer::flush(Session& session, Time now) {
+bool SelectServer::flush(Session& session) {
   for (Bytes bytes = session.state.unsent(); !bytes.empty(); bytes = session.state.unsent()) {
     const os::Result result = os::send(session.socket.get(), bytes);
     if (result.error) failed(session, result.error);
-    if (result.would_block) blocked(session, now);
+    if (result.would_block) blocked(session);
     if (result.bytes == 0) return false;
-    sent(session, result.bytes, now);
+    sent(session, result.bytes);
   }
   return true;
 }
 
 /// Sends what is queued, takes the next step of an end. True: more has come; the caller keeps the strand.
 bool SelectServer::advance(Session& session, std::uint32_t& events) {
-  Time now{};
   int round = 0;
-  do {
+  do
     dispatch(session);
-    now = Clock::now();  // after the callbacks: a slow one is no silence of the peer's
-  } while (flush(session, now) && session.state.wants_send() && ++round < rounds_at_once);
-  if (session.state.next() == Step::shut_down) shut_down(session, now);
-  keep_time(session, now);
+  while (flush(session) && session.state.wants_send() && ++round < rounds_at_once);
+  if (session.state.next() == Step::shut_down) shut_down(session);
+  keep_time(session);
   if (session.state.next() >= Step::close) {
     close_connection(session);
     return false;
@@ -139,13 +147,14 @@ bool SelectServer::advance(Session& session, std::uint32_t& events) {
   // All was sent, and a callback is due. Room in the socket would be the wrong thing to wait for: it is not told of while
   // the peer takes nothing, and no write timeout runs.
   const bool more = session.state.wants_send() && session.state.unsent_bytes() == 0;
-  return !release(session, events, more, [] { return std::error_code{}; });  // build_sets() re-arms
+  return !release(session, events, more, [&] {
+    watch(session);
+    return std::error_code{};
+  });
 }
 
 void SelectServer::close_connection(Session& session) {
-  watched_.back()->backend_data = session.backend_data;
-  std::swap(watched_[session.backend_data - 1], watched_.back());
-  watched_.pop_back();
+  forget(session);
   destroy(session);
 }
 
@@ -161,25 +170,28 @@ void SelectServer::work() {
   const Duty duty;
   ConnectionState::Spare spare;
   while (!finished()) {
-    build_sets();
+    ready_readers_ = readers_;
+    ready_writers_ = writers_;
+    if (resumed_ && accepting()) FD_SET(listener().handle(), &ready_readers_);
     const auto wait = until_deadline();
     timeval timeout = os::to_timeval(wait.value_or(Milliseconds{0}));
-    const int count = ::select(static_cast<int>(highest_ + 1), &readers_, &writers_, nullptr,
+    const int count = ::select(static_cast<int>(highest_ + 1), &ready_readers_, &ready_writers_, nullptr,
                                wait ? &timeout : nullptr);  // sleeps here
     const std::error_code error = count < 0 ? os::last_error() : std::error_code();
     const bool failed = error && error != std::errc::interrupted;
     // On Windows a stop closes the listener, also one that has just been asked for here: no failure, and the last time.
-    const bool closed = !accepting() && FD_ISSET(listener().handle(), &readers_);
+    const bool closed = !accepting() && FD_ISSET(listener().handle(), &ready_readers_);
     if (failed && !closed) wait_failed(error);
     if (count > 0 || failed) {  // then the sets are as they were asked for: any of them may be ready
-      collect_ready();
-      if (FD_ISSET(listener().handle(), &readers_)) accept_client();
-      if (FD_ISSET(wakes_.handle(), &readers_))
+      collect_ready(failed ? FD_SETSIZE : count);
+      if (FD_ISSET(listener().handle(), &ready_readers_)) accept_client();
+      if (FD_ISSET(wakes_.handle(), &ready_readers_))
         for (const ConnectionId id : wakes_.take())
           serve(id, timer_event);
       for (const Ready& ready : ready_)
         serve(ready.id, ready.events);
     }
+    if (next_deadline() == Time::max()) continue;  // the usual case reads no clock
     const Time now = Clock::now();
     while (const auto id = expired(now)) {
       if (*id == listener_id)
@@ -195,32 +207,42 @@ void SelectServer::run() {
   work();
 }
 
-/// Asks for what each connection waits for. No other thread ever has a strand here, so their states lie open.
-void SelectServer::build_sets() {
-  FD_ZERO(&readers_);
-  FD_ZERO(&writers_);
-  FD_SET(wakes_.handle(), &readers_);
-  highest_ = wakes_.handle();
-  if (resumed_ && accepting()) {
-    FD_SET(listener().handle(), &readers_);
-    highest_ = std::max(highest_, listener().handle());
-  }
-  for (const Session* session : watched_) {
-    const os::Handle handle = session->socket.get();
-    if (session->state.wants_receive()) FD_SET(handle, &readers_);
-    if (session->state.unsent_bytes() > 0) FD_SET(handle, &writers_);
-    highest_ = std::max(highest_, handle);
-  }
+/// Asks for what the connection waits for. No other thread ever has a strand here, so the sets need no lock.
+void SelectServer::watch(const Session& session) {
+  const os::Handle handle = session.socket.get();
+  const auto ask = [handle](fd_set& set, bool wanted) {
+    if (wanted)
+      FD_SET(handle, &set);
+    else
+      FD_CLR(handle, &set);
+  };
+  ask(readers_, session.state.wants_receive());
+  ask(writers_, session.state.unsent_bytes() > 0);
+  highest_ = std::max(highest_, handle);
+}
+
+void SelectServer::forget(const Session& session) {
+  const os::Handle handle = session.socket.get();
+  FD_CLR(handle, &readers_);
+  FD_CLR(handle, &writers_);
+  watched_.back().session->backend_data = session.backend_data;
+  std::swap(watched_[session.backend_data - 1], watched_.back());
+  watched_.pop_back();
+  if (handle != highest_) return;
+  highest_ = std::max(wakes_.handle(), listener().handle());
+  for (const Watched& other : watched_)
+    highest_ = std::max(highest_, other.handle);
 }
 
 /// By id: what one of them does may end another, and a newcomer may get its descriptor. CLOSE-09
-void SelectServer::collect_ready() {
+void SelectServer::collect_ready(int count) {
   ready_.clear();
-  for (const Session* session : watched_) {
-    const os::Handle handle = session->socket.get();
-    const std::uint32_t events =
-        (FD_ISSET(handle, &readers_) ? readable : 0) | (FD_ISSET(handle, &writers_) ? writable : 0);
-    if (events) ready_.push_back({session->id(), events});
+  for (const auto& [handle, session] : watched_) {
+    if (count <= 0) return;  // select said how many; the sockets that are left are idle
+    const bool reads = FD_ISSET(handle, &ready_readers_);
+    const bool writes = FD_ISSET(handle, &ready_writers_);
+    count -= reads + writes;
+    if (reads || writes) ready_.push_back({session->id(), (reads ? readable : 0) | (writes ? writable : 0)});
   }
 }
 

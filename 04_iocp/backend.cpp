@@ -105,8 +105,8 @@ class IocpServer final : public ServerBase {
   };
   void accept_client(Accept&);
   void receive(Session&);
-  bool flush(Session&, Time now);
-  void written_some(Session&, Time now);
+  bool flush(Session&);
+  void written_some(Session&);
   void send_is_done(Session&);
   bool advance(Session&, std::uint32_t& events);
   bool close_connection(Session&);
@@ -196,12 +196,12 @@ void IocpServer::receive(Session& session) {
   const os::Result result = os::receive(session.socket.get(), buffer);
   if (result.would_block) return;
   if (result.error) return failed(session, result.error);
-  if (result.bytes == 0) return session.state.peer_finished(Clock::now());
-  received(session, Bytes(buffer).first(result.bytes), Clock::now());
+  if (result.bytes == 0) return peer_finished(session);
+  received(session, Bytes(buffer).first(result.bytes));
 }
 
 /// False: a send is under way, one at a time; its packet goes on with the rest.
-bool IocpServer::flush(Session& session, Time now) {
+bool IocpServer::flush(Session& session) {
   Operation& send = operations_of(session).send;
   while (!send.pending) {
     const Bytes bytes = session.state.unsent();
@@ -209,14 +209,14 @@ bool IocpServer::flush(Session& session, Time now) {
     WSABUF buffer{.len = static_cast<ULONG>(std::min(bytes.size(), most_a_send)),
                   .buf = const_cast<char*>(reinterpret_cast<const char*>(bytes.data()))};
     if (::WSASend(session.socket.get(), &buffer, 1, nullptr, 0, send.start(), nullptr) == 0) {
-      written_some(session, now);  // done at once
+      written_some(session);  // done at once
       if (!skips_) {
         send.counted = true;  // its packet comes all the same, and has nothing to add
         return false;
       }
       send.pending = false;
     } else if (::WSAGetLastError() == WSA_IO_PENDING) {
-      blocked(session, now);
+      blocked(session);
     } else {
       send.pending = false;
       failed(session, os::last_error());
@@ -226,28 +226,26 @@ bool IocpServer::flush(Session& session, Time now) {
   return false;
 }
 
-void IocpServer::written_some(Session& session, Time now) {
+void IocpServer::written_some(Session& session) {
   const os::Result done = os::finish(session.socket.get(), operations_of(session).send);
   if (done.error) return failed(session, done.error);
-  sent(session, done.bytes, now);
+  sent(session, done.bytes);
 }
 
 void IocpServer::send_is_done(Session& session) {
   Operation& send = operations_of(session).send;
-  if (!send.counted) written_some(session, Clock::now());
+  if (!send.counted) written_some(session);
   send.pending = false;
 }
 
 /// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the caller keeps the strand.
 bool IocpServer::advance(Session& session, std::uint32_t& events) {
-  Time now{};
   int round = 0;
-  do {
+  do
     dispatch(session);
-    now = Clock::now();  // after the callbacks: a slow one is no silence of the peer's
-  } while (flush(session, now) && session.state.wants_send() && ++round < rounds_at_once);
-  if (session.state.next() == Step::shut_down) shut_down(session, now);
-  keep_time(session, now);
+  while (flush(session) && session.state.wants_send() && ++round < rounds_at_once);
+  if (session.state.next() == Step::shut_down) shut_down(session);
+  keep_time(session);
   if (session.state.next() >= Step::close && close_connection(session)) return false;
   // All was sent at once, and more is due: no packet of a send would bring it back.
   const bool more = session.state.wants_send() && !operations_of(session).send.pending;

@@ -83,7 +83,7 @@ class EpollServer final : public ServerBase {
   };
   void accept_client(Instance&);
   void receive(Session&, std::uint32_t events);
-  bool flush(Session&, Time now);
+  bool flush(Session&);
   bool advance(Session&, std::uint32_t& events);
   void close_connection(Session&);
   void serve(ConnectionId, std::uint32_t events);
@@ -162,36 +162,34 @@ void EpollServer::receive(Session& session, std::uint32_t events) {
     session.backend_data &= ~readable;
   if (result.would_block) return;
   if (result.error) return failed(session, result.error);
-  if (result.bytes == 0) return session.state.peer_finished(Clock::now());
-  received(session, Bytes(buffer).first(result.bytes), Clock::now());
+  if (result.bytes == 0) return peer_finished(session);
+  received(session, Bytes(buffer).first(result.bytes));
 }
 
 /// False: the system takes no more for now.
-bool EpollServer::flush(Session& session, Time now) {
+bool EpollServer::flush(Session& session) {
   for (Bytes bytes = session.state.unsent(); !bytes.empty(); bytes = session.state.unsent()) {
     if ((session.backend_data & writable) == 0) return false;
     const os::Result result = os::send(session.socket.get(), bytes);
     if (result.error) failed(session, result.error);
     if (result.would_block) {
       session.backend_data &= ~writable;
-      blocked(session, now);
+      blocked(session);
     }
     if (result.bytes == 0) return false;
-    sent(session, result.bytes, now);
+    sent(session, result.bytes);
   }
   return true;
 }
 
 /// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the caller keeps the strand.
 bool EpollServer::advance(Session& session, std::uint32_t& events) {
-  Time now{};
   int round = 0;
-  do {
+  do
     dispatch(session);
-    now = Clock::now();  // after the callbacks: a slow one is no silence of the peer's
-  } while (flush(session, now) && session.state.wants_send() && ++round < rounds_at_once);
-  if (session.state.next() == Step::shut_down) shut_down(session, now);
-  keep_time(session, now);
+  while (flush(session) && session.state.wants_send() && ++round < rounds_at_once);
+  if (session.state.next() == Step::shut_down) shut_down(session);
+  keep_time(session);
   if (session.state.next() >= Step::close) {
     close_connection(session);
     return false;
@@ -224,8 +222,8 @@ void EpollServer::work(Instance& instance) {
   const Duty duty;
   ConnectionState::Spare spare;
   std::array<epoll_event, events_a_wait> events{};
-  // From a shared instance one at a time: the rest of a batch would wait for a slow callback, and other workers idle.
-  const int most = shared_ ? 1 : static_cast<int>(events.size());
+  // If other workers wait here, too, one at a time: the rest of a batch would wait for a slow callback while they idle.
+  const int most = shared_ && workers(options()) > 1 ? 1 : static_cast<int>(events.size());
   while (!finished()) {
     const int count = ::epoll_wait(instance.epoll.get(), events.data(), most, -1);  // sleeps here
     for (int i = 0; i < count; ++i) {

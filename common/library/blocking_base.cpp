@@ -45,19 +45,19 @@ void BlockingBase::receive(Session& session) {
   if (!result.error && !result.would_block) result = os::receive(session.socket.get(), buffer);
   if (result.would_block) return;
   if (result.error) return failed(session, result.error);
-  if (result.bytes == 0) return session.state.peer_finished(Clock::now());
-  received(session, Bytes(buffer).first(result.bytes), Clock::now());
+  if (result.bytes == 0) return peer_finished(session);
+  received(session, Bytes(buffer).first(result.bytes));
 }
 
 /// False: the system takes no more for now, or a writer is at it.
-bool BlockingBase::flush(Session& session, Time now) {
+bool BlockingBase::flush(Session& session) {
   if (session.backend_data == writing) return false;
   for (Bytes bytes = session.state.unsent(); !bytes.empty(); bytes = session.state.unsent()) {
     const os::Result result = os::send_now(session.socket.get(), bytes);
     if (result.error) failed(session, result.error);
-    if (result.would_block) blocked(session, now);
+    if (result.would_block) blocked(session);
     if (result.bytes == 0) return false;
-    sent(session, result.bytes, now);
+    sent(session, result.bytes);
   }
   return true;
 }
@@ -66,14 +66,12 @@ bool BlockingBase::flush(Session& session, Time now) {
 /// connection's reader closes it: no descriptor is closed under the feet of a thread that sleeps on it.
 BlockingBase::Next BlockingBase::advance(Session& session, Role role) {
   for (;;) {
-    Time now{};
     int round = 0;
-    do {
+    do
       if (role != Role::timekeeper) dispatch(session);  // a callback may take long: then a writer makes it
-      now = Clock::now();  // after the callbacks: a slow one is no silence of the peer's
-    } while (flush(session, now) && session.state.wants_send() && ++round < rounds_at_once);
-    if (session.state.next() == Step::shut_down) shut_down(session, now);
-    keep_time(session, now);
+    while (flush(session) && session.state.wants_send() && ++round < rounds_at_once);
+    if (session.state.next() == Step::shut_down) shut_down(session);
+    keep_time(session);
     if (session.state.next() >= Step::close) {
       if (role == Role::reader && session.backend_data != writing) {
         close_connection(session);
@@ -98,6 +96,7 @@ void BlockingBase::close_connection(Session& session) {
 
 void BlockingBase::serve_client(Session& session) {
   const Duty duty;
+  ConnectionState::Spare spare(4096);  // there may be thousands of these threads
   open(session);
   for (;;) {
     const std::uint32_t seen =
@@ -125,13 +124,13 @@ void BlockingBase::write_rest(Session& session) {
     dispatch(session);
     const Bytes bytes = session.state.unsent();
     if (bytes.empty()) break;
-    blocked(session, Clock::now());
-    keep_time(session, Clock::now());
+    blocked(session);
+    keep_time(session);
     if (session.state.ended() || !release_strand(session)) continue;
     const os::Result result = os::send(session.socket.get(), bytes);  // sleeps here
     acquire(session);
     if (result.error) failed(session, result.error);
-    sent(session, result.bytes, Clock::now());
+    sent(session, result.bytes);
   }
   session.backend_data = 0;
   advance(session, Role::writer);

@@ -42,7 +42,7 @@ class BlockingBase : public ServerBase {
   enum class Role { reader, writer, timekeeper };
 
   void receive(Session&);
-  bool flush(Session&, Time now);
+  bool flush(Session&);
   Next advance(Session&, Role);
   void close_connection(Session&);
   void write_rest(Session&);

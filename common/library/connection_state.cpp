@@ -13,8 +13,6 @@
 namespace ladder {
 
 namespace {
-constexpr std::size_t spare_capacity = 64 * 1024;  // what a spare queue may hold on to
-
 /// How long nobody looks whether a peer acknowledges: so much later than its timeout it is reset at most.
 Milliseconds a_look(Milliseconds write_timeout) {
   return Milliseconds(1) + (write_timeout - Milliseconds(1)) / 4;
@@ -23,63 +21,29 @@ Milliseconds a_look(Milliseconds write_timeout) {
 
 constinit thread_local ConnectionState::Spare* ConnectionState::Spare::mine_ = nullptr;
 
-ConnectionState::Queue& ConnectionState::queue() {
-  if (!queue_ && Spare::mine_) queue_ = std::move(Spare::mine_->queue_);
+void ConnectionState::make_queue() {
+  if (Spare::mine_) queue_ = std::move(Spare::mine_->queue_);
   if (!queue_) queue_ = std::make_unique<Queue>();
-  return *queue_;
 }
 
-void ConnectionState::drop_if_empty() {
-  if (!queue_ || !queue_->empty()) return;
-  if (!Spare::mine_ || queue_->front.capacity() > spare_capacity ||
-      queue_->back.capacity() > spare_capacity || queue_->kept.capacity() > 0) {
-    queue_.reset();
-    return;
-  }
+/// The queue is empty.
+void ConnectionState::drop_queue() {
+  if (!Spare::mine_ || Spare::mine_->queue_ || queue_->capacity() > Spare::mine_->most_)
+    return queue_.reset();
   queue_->front.clear();
   queue_->front_sent = 0;
   queue_->blocked_since = Time::max();
   Spare::mine_->queue_ = std::move(queue_);
 }
 
-bool ConnectionState::received(Bytes bytes, Time now) {
-  moved_ = now;
-  if (phase_ != Phase::open) return false;  // contract 6: read on while closing, or unread input would reset
-  if (!paused_ && !(queue_ && !queue_->kept.empty())) return true;
+void ConnectionState::keep(Bytes bytes) {
   std::vector<std::byte>& kept = queue().kept;
   kept.insert(kept.end(), bytes.begin(), bytes.end());
-  return false;
 }
 
 void ConnectionState::peer_finished(Time now) {
   moved_ = now;
   peer_finished_ = true;
-}
-
-Bytes ConnectionState::unsent() {
-  if (!queue_ || ended()) return {};
-  if (queue_->front_sent == queue_->front.size()) {
-    queue_->front.clear();
-    queue_->front_sent = 0;
-    std::swap(queue_->front, queue_->back);
-  }
-  return Bytes(queue_->front).subspan(queue_->front_sent);
-}
-
-std::size_t ConnectionState::unsent_bytes() const {
-  return queue_ && !ended() ? queue_->front.size() - queue_->front_sent + queue_->back.size() : 0;
-}
-
-void ConnectionState::sent(std::size_t count, Time now) {
-  moved_ = now;
-  if (!queue_ || ended()) return;
-  queue_->front_sent += count;
-  queue_->blocked_since = Time::max();
-  if (congested_ && unsent_bytes() <= options_->low_mark) {
-    congested_ = false;
-    drained_ = true;
-  }
-  drop_if_empty();
 }
 
 void ConnectionState::blocked(std::uint64_t acknowledged, Time now) {
@@ -116,12 +80,6 @@ void ConnectionState::failed(CloseReason reason, std::error_code error, Step ste
   generic_ = error.category() == std::generic_category();
   phase_ =
       step == Step::reset ? Phase::reset : Phase::ended;  // the queue stays: its bytes may be with the system
-}
-
-Time ConnectionState::write_deadline() const {
-  if (!queue_ || queue_->blocked_since == Time::max() || options_->write_timeout.count() == 0)
-    return Time::max();
-  return queue_->next_look;
 }
 
 /// The system reports room for writing only when about a third of its buffer is free: what counts is what the peer has
@@ -212,40 +170,6 @@ void ConnectionState::close_for(CloseReason reason) {
   drop_if_empty();
 }
 
-bool ConnectionState::wants_receive() const {
-  if (peer_finished_ || ended()) return false;
-  if (phase_ != Phase::open) return true;
-  if (closes_later_) return false;  // a stop waits for answers that are owed, and takes no new question
-  // What nobody takes makes no queue grow, and a service that only sends must see the peer's FIN. SVC-08
-  return !paused_ && !(congested_ && listens_ && !options_->read_when_congested);
-}
-
-Step ConnectionState::next() const {
-  switch (phase_) {
-    case Phase::open:
-      if (fin_sent_ && end_told_ && deferred_ == 0) return Step::close;
-      return finishing_ && !fin_sent_ && unsent_bytes() == 0 ? Step::shut_down : Step::serve;
-    case Phase::closing:
-      if (unsent_bytes() > 0) return Step::serve;
-      return peer_finished_ ? Step::close : Step::shut_down;  // with the peer's FIN in, the close sends ours
-    case Phase::lingering:
-      return peer_finished_ ? Step::close : Step::serve;
-    case Phase::ended:
-      return Step::close;
-    case Phase::reset:
-      return Step::reset;
-  }
-  return Step::close;
-}
-
-Due ConnectionState::due() const {
-  if (phase_ != Phase::open) return Due::nothing;  // after close() only on_close follows
-  const bool kept = queue_ && !queue_->kept.empty();
-  if (!paused_ && kept) return Due::receive;
-  if (!paused_ && peer_finished_ && !end_told_) return Due::end;
-  return drained_ ? Due::drained : Due::nothing;
-}
-
 std::vector<std::byte> ConnectionState::take_kept() {
   std::vector<std::byte> kept;
   if (queue_) kept.swap(queue_->kept);
@@ -256,14 +180,6 @@ std::vector<std::byte> ConnectionState::take_kept() {
 void ConnectionState::take_due(Due due) {
   if (due == Due::end) end_told_ = true;
   if (due == Due::drained) drained_ = false;
-}
-
-Time ConnectionState::deadline() const {
-  if (ended()) return Time::max();
-  const Time earliest = std::min(deadline_, write_deadline());
-  const bool may_idle =
-      phase_ == Phase::open && unsent_bytes() == 0 && deferred_ == 0 && options_->idle_timeout.count() > 0;
-  return may_idle ? std::min(earliest, after(moved_, options_->idle_timeout)) : earliest;
 }
 
 }  // namespace ladder

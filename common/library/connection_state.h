@@ -13,10 +13,12 @@
 // contract.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <ladder/server.h>
@@ -121,9 +123,18 @@ class ConnectionState {
     Time blocked_since = Time::max();  // the system would take no more, nor the peer; Time::max(): it takes
     Time next_look{};                  // whether the peer has acknowledged something
     bool empty() const { return front.size() == front_sent && back.empty() && kept.empty(); }
+    std::size_t capacity() const { return front.capacity() + back.capacity() + kept.capacity(); }
   };
-  Queue& queue();
-  void drop_if_empty();
+  Queue& queue() {
+    if (!queue_) make_queue();
+    return *queue_;
+  }
+  void make_queue();
+  void drop_if_empty() {
+    if (queue_ && queue_->empty()) drop_queue();
+  }
+  void drop_queue();
+  void keep(Bytes);
   CloseReason own_reason() const;
   Time write_deadline() const;
   void look_at_peer(std::uint64_t acknowledged, Time now);
@@ -149,20 +160,106 @@ class ConnectionState {
   bool generic_ : 1 = false;  // error_ is one of std::errc: a code without its category means something else
 };
 
-/// On the stack of a thread that serves many connections: keeps the queue that emptied last for the next one that is
-/// needed, so that no message costs an allocation. Not a thread_local object: MinGW-w64 frees a thread's memory before
+/// On the stack of a thread that serves connections: keeps the queue that emptied last for the next one that is needed, so
+/// that no message costs an allocation. Not if it has grown beyond `most` bytes. Not a thread_local object: MinGW-w64 frees a thread's memory before
 /// it calls the destructors of what lies there.
 class ConnectionState::Spare {
  public:
-  Spare() { mine_ = this; }
+  explicit Spare(std::size_t most = std::size_t{128} * 1024) : most_(most) { mine_ = this; }
   ~Spare() { mine_ = nullptr; }
   Spare(const Spare&) = delete;
   Spare& operator=(const Spare&) = delete;
 
  private:
   friend class ConnectionState;
+  const std::size_t most_;
   std::unique_ptr<Queue> queue_{};
   static constinit thread_local Spare* mine_;
 };
+
+// ---- what each message asks, inline
+
+inline std::size_t ConnectionState::unsent_bytes() const {
+  return queue_ && !ended() ? queue_->front.size() - queue_->front_sent + queue_->back.size() : 0;
+}
+
+inline Time ConnectionState::write_deadline() const {
+  if (!queue_ || queue_->blocked_since == Time::max() || options_->write_timeout.count() == 0)
+    return Time::max();
+  return queue_->next_look;
+}
+
+inline bool ConnectionState::wants_receive() const {
+  if (peer_finished_ || ended()) return false;
+  if (phase_ != Phase::open) return true;
+  if (closes_later_) return false;  // a stop waits for answers that are owed, and takes no new question
+  // What nobody takes makes no queue grow, and a service that only sends must see the peer's FIN. SVC-08
+  return !paused_ && !(congested_ && listens_ && !options_->read_when_congested);
+}
+
+inline bool ConnectionState::received(Bytes bytes, Time now) {
+  moved_ = now;
+  if (phase_ != Phase::open) return false;  // contract 6: read on while closing, or unread input would reset
+  if (!paused_ && !(queue_ && !queue_->kept.empty())) return true;
+  keep(bytes);
+  return false;
+}
+
+inline Bytes ConnectionState::unsent() {
+  if (!queue_ || ended()) return {};
+  if (queue_->front_sent == queue_->front.size()) {
+    queue_->front.clear();
+    queue_->front_sent = 0;
+    std::swap(queue_->front, queue_->back);
+  }
+  return Bytes(queue_->front).subspan(queue_->front_sent);
+}
+
+inline void ConnectionState::sent(std::size_t count, Time now) {
+  moved_ = now;
+  if (!queue_ || ended()) return;
+  queue_->front_sent += count;
+  queue_->blocked_since = Time::max();
+  if (congested_ && unsent_bytes() <= options_->low_mark) {
+    congested_ = false;
+    drained_ = true;
+  }
+  drop_if_empty();
+}
+
+inline Step ConnectionState::next() const {
+  if (phase_ == Phase::open && !finishing_) return Step::serve;  // most of the time
+  switch (phase_) {
+    case Phase::open:
+      if (fin_sent_ && end_told_ && deferred_ == 0) return Step::close;
+      return finishing_ && !fin_sent_ && unsent_bytes() == 0 ? Step::shut_down : Step::serve;
+    case Phase::closing:
+      if (unsent_bytes() > 0) return Step::serve;
+      return peer_finished_ ? Step::close : Step::shut_down;  // with the peer's FIN in, the close sends ours
+    case Phase::lingering:
+      return peer_finished_ ? Step::close : Step::serve;
+    case Phase::ended:
+      return Step::close;
+    case Phase::reset:
+      return Step::reset;
+  }
+  return Step::close;
+}
+
+inline Due ConnectionState::due() const {
+  if (phase_ != Phase::open) return Due::nothing;  // after close() only on_close follows
+  const bool kept = queue_ && !queue_->kept.empty();
+  if (!paused_ && kept) return Due::receive;
+  if (!paused_ && peer_finished_ && !end_told_) return Due::end;
+  return drained_ ? Due::drained : Due::nothing;
+}
+
+inline Time ConnectionState::deadline() const {
+  if (ended()) return Time::max();
+  const Time earliest = std::min(deadline_, write_deadline());
+  const bool may_idle =
+      phase_ == Phase::open && unsent_bytes() == 0 && deferred_ == 0 && options_->idle_timeout.count() > 0;
+  return may_idle ? std::min(earliest, after(moved_, options_->idle_timeout)) : earliest;
+}
 
 }  // namespace ladder

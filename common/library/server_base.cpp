@@ -27,7 +27,7 @@
 
 namespace ladder {
 
-constinit thread_local ServerBase::Held ServerBase::held_{nullptr, 0};
+constinit thread_local ServerBase::Held ServerBase::held_{nullptr, 0, 0};
 constinit thread_local bool ServerBase::on_duty_ = false;
 
 namespace {
@@ -61,6 +61,7 @@ Options checked(Options o, std::size_t one_receive) {
 ServerBase::ServerBase(Options options, Callbacks callbacks, os::Mode listener_mode, std::size_t homes)
     : options_(checked(std::move(options), one_receive)),
       callbacks_(std::move(callbacks)),
+      times_moves_(options_.idle_timeout.count() > 0 || !os::tells_of_unacknowledged),
       log_(options_.log),
       listener_(options_.host, options_.port, options_.backlog, listener_mode, options_.keep_alive),
       endpoint_(os::local_endpoint(listener_.handle())),
@@ -90,8 +91,8 @@ Stats ServerBase::stats() const {
   Stats stats{.accepted = accepted_, .refused = refused_, .active = active_, .peak = peak_};
   for (std::size_t i = 0; i < close_reasons; ++i)
     stats.closed[i] = closed_[i];
-  stats.bytes_in = bytes_in_;
-  stats.bytes_out = bytes_out_;
+  stats.bytes_in = bytes_in_.sum();
+  stats.bytes_out = bytes_out_.sum();
   return stats;
 }
 
@@ -285,7 +286,7 @@ void ServerBase::dismiss(Session& session) {
 }
 
 void ServerBase::open(Session& session) {
-  held_ = {&session, 0};
+  held_ = {&session, 0, 0};
   ++accepted_;
   if (callbacks_.on_open) call(session, callbacks_.on_open);
   if (stopping()) begin_stop(session);  // the broadcast may have come before the session was there
@@ -295,8 +296,9 @@ Session* ServerBase::try_acquire(ConnectionId id, std::uint32_t& events) {
   Session* session = sessions_.find(slot_of(id));
   Pending pending;
   if (!session || !session->strand.try_acquire(generation_of(id), events, pending)) return nullptr;
-  held_ = {session, 0};
+  held_ = {session, 0, 0};
   events = pending.events;
+  if (pending.commands.empty() && !pending.turned_away) return session;
   apply(*session, pending);
   return session;
 }
@@ -316,7 +318,7 @@ void ServerBase::apply(Session& session, Pending& pending) {
         session.state.resume();
         break;
       case Command::Kind::answered:
-        session.state.answered(Clock::now());
+        session.state.answered(now());
         break;
       case Command::Kind::task:
         if (session.state.open()) call(session, command.task);
@@ -391,6 +393,7 @@ void ServerBase::call(Session& session, const Callback& callback) {
     session.state.failed(CloseReason::exception, {}, Step::reset);
     log_ended(session, "an exception of no known type");
   }
+  held_.now = 0;
 }
 
 void ServerBase::log_ended(const Session& session, std::string_view why) try {
@@ -398,20 +401,20 @@ void ServerBase::log_ended(const Session& session, std::string_view why) try {
 } catch (const std::bad_alloc&) {  // no memory even to say so
 }
 
-void ServerBase::received(Session& session, Bytes bytes, Time now) {
-  bytes_in_.fetch_add(bytes.size(), std::memory_order_relaxed);
+void ServerBase::received(Session& session, Bytes bytes) {
+  bytes_in_.add(bytes.size());
   call(session, [&](Connection& c) {  // to keep them may find no memory: this connection's loss alone
-    if (session.state.received(bytes, now) && callbacks_.on_receive) callbacks_.on_receive(c, bytes);
+    if (session.state.received(bytes, time_of_move()) && callbacks_.on_receive)
+      callbacks_.on_receive(c, bytes);
   });
 }
 
-void ServerBase::sent(Session& session, std::size_t count, Time now) {
-  bytes_out_.fetch_add(count, std::memory_order_relaxed);
-  session.state.sent(count, now);
+void ServerBase::peer_finished(Session& session) {
+  session.state.peer_finished(now());
 }
 
-void ServerBase::blocked(Session& session, Time now) {
-  session.state.blocked(os::acknowledged(session.socket.get()).bytes, now);
+void ServerBase::blocked(Session& session) {
+  session.state.blocked(os::acknowledged(session.socket.get()).bytes, now());
 }
 
 void ServerBase::failed(Session& session, std::error_code error) {
@@ -422,7 +425,7 @@ void ServerBase::failed(Session& session, std::error_code error) {
   session.state.failed(reset ? CloseReason::reset : CloseReason::error, error, Step::reset);
 }
 
-void ServerBase::dispatch(Session& session) {
+void ServerBase::dispatch_due(Session& session) {
   for (;;) {
     const Due due = session.state.due();
     switch (due) {
@@ -456,10 +459,10 @@ void ServerBase::collect_promised(Session& session) {
   apply(session, pending);
 }
 
-void ServerBase::shut_down(Session& session, Time now) {
-  const bool done = stopping() && nothing_to_lose(session, now);
+void ServerBase::shut_down(Session& session) {
+  const bool done = stopping() && nothing_to_lose(session, now());
   os::finish_sending(session.socket.get());
-  session.state.shut_down(now);
+  session.state.shut_down(now());
   if (done) session.state.stop_lingering();
 }
 
@@ -472,9 +475,10 @@ bool ServerBase::nothing_to_lose(const Session& session, Time now) {
   return left ? *left == 0 : now - session.state.moved() >= silence_enough;
 }
 
-void ServerBase::keep_time(Session& session, Time now) try {
+void ServerBase::look_at_clock(Session& session) try {
   Time deadline = session.state.deadline();
-  const bool looks = session.timer.due <= now;  // `now` is fresh, so that entry has come out by now
+  const Time now = ServerBase::now();
+  const bool looks = session.timer.due <= now;  // read in this turn, so that entry has come out by now
   if (looks) session.timer.due = Time::max();
   if (looks || deadline <= now) {
     // Here alone the server asks what the peer has taken. A send does not tell: its bytes may still be with the system.

@@ -29,6 +29,7 @@
 #include "common/library/log.h"
 #include "common/library/slot_map.h"
 #include "common/library/strand.h"
+#include "common/library/tally.h"
 #include "common/library/timer_queue.h"
 #include "common/os/os.h"
 #include <ladder/server.h>
@@ -154,15 +155,23 @@ class ServerBase : public Server {
   void destroy(Session&);
 
   // ---- holding the strand
-  void received(Session&, Bytes, Time now);
-  void sent(Session&, std::size_t count, Time now);
-  void blocked(Session&, Time now);        ///< the system takes no more: the write timeout runs from now
+  void received(Session&, Bytes);
+  void peer_finished(Session&);
+  void sent(Session& session, std::size_t count) {
+    bytes_out_.add(count);
+    session.state.sent(count, time_of_move());
+  }
+  void blocked(Session&);                  ///< the system takes no more: the write timeout runs from now
   void failed(Session&, std::error_code);  ///< the system reported an error of this connection
-  void dispatch(Session&);                 ///< makes the callbacks that have fallen due, each once
-  void shut_down(Session&, Time now);      ///< Step::shut_down: FIN
-  /// Lets a passed deadline act, and notes the next one. `now` must be fresh: an older one would take an timer event
-  /// that has come out for one to come.
-  void keep_time(Session&, Time now);
+  void dispatch(Session& session) {        ///< makes the callbacks that have fallen due, each once
+    if (session.state.due() != Due::nothing || session.state.closing()) dispatch_due(session);
+  }
+  void shut_down(Session&);  ///< Step::shut_down: FIN
+  /// Lets a passed deadline act, and notes the next one.
+  void keep_time(Session& session) {
+    const bool times = session.timer.due != Time::max() || session.state.deadline() != Time::max();
+    if (times || stopping()) look_at_clock(session);  // most connections have no deadline, and need no clock
+  }
 
   // ---- time
   /// In try_acquire(): a deadline has passed, so look at the clock. Above all events of a model's own.
@@ -196,6 +205,8 @@ class ServerBase : public Server {
 
   template <class Callback>
   void call(Session&, const Callback& callback);
+  void dispatch_due(Session&);
+  void look_at_clock(Session&);
   void log_ended(const Session&, std::string_view why);
   static bool nothing_to_lose(const Session&, Time now);
   void apply(Session&, Pending&);
@@ -214,6 +225,7 @@ class ServerBase : public Server {
 
   const Options options_;
   const Callbacks callbacks_;
+  const bool times_moves_;
   Log log_;
   os::Listener listener_;
   const Endpoint endpoint_;
@@ -238,21 +250,29 @@ class ServerBase : public Server {
   // What this thread is busy with. No default values: VS 2022 takes none in a constinit thread_local.
   struct Held {
     const Session* session;
-    int rounds;  // of what came meanwhile
+    int rounds;      // of what came meanwhile
+    Clock::rep now;  // 0: not asked for yet
   };
+  /// Read once in a turn, and anew after a callback: a slow one is no silence of the peer's.
+  static Time now() {
+    if (held_.now == 0) held_.now = Clock::now().time_since_epoch().count();
+    return Time(Clock::duration(held_.now));
+  }
+  /// When bytes move, as far as anybody wants to know.
+  Time time_of_move() const { return times_moves_ ? now() : Time{}; }
   static constexpr int rounds_in_a_row = 4;  // then others are served first
   static constinit thread_local Held held_;
   static constinit thread_local bool on_duty_;  // it is a server's thread
 
-  std::atomic<std::uint64_t> accepted_ = 0, refused_ = 0, active_ = 0, peak_ = 0, bytes_in_ = 0,
-                             bytes_out_ = 0;
+  std::atomic<std::uint64_t> accepted_ = 0, refused_ = 0, active_ = 0, peak_ = 0;
+  Tally bytes_in_, bytes_out_;
   std::array<std::atomic<std::uint64_t>, close_reasons> closed_{};
 };
 
 template <class Rearm>
 bool ServerBase::release(Session& session, std::uint32_t& events, bool more, Rearm rearm) {
   if (more && held_.rounds + 1 < rounds_in_a_row) {
-    ++held_.rounds;
+    held_ = {&session, held_.rounds + 1, 0};
     events = 0;
     return false;
   }
@@ -271,7 +291,7 @@ bool ServerBase::release(Session& session, std::uint32_t& events, bool more, Rea
   } catch (const std::bad_alloc&) {  // no memory for the notification
     error = std::make_error_code(std::errc::not_enough_memory);
   }
-  held_ = {&session, rounds};
+  held_ = {&session, rounds, 0};
   events = pending.events;
   if (error) failed(session, error);
   apply(session, pending);

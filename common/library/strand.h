@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "common/library/slot_map.h"
+#include "common/library/word_lock.h"
 #include <ladder/server.h>
 
 namespace ladder {
@@ -52,7 +53,7 @@ class Strand {
 
   /// A new session, whose strand the caller holds. Returns the generation that its id carries.
   std::uint64_t start_session() {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(lock_);
     acquired_ = true;
     generation_ = generation_ == last_generation ? 1 : generation_ + 1;  // never 0: no id has that value
     in_use_ = true;
@@ -62,7 +63,7 @@ class Strand {
   /// The session ends; what is pending is dropped. The caller holds the strand.
   void end_session() {
     std::vector<Command> dropped;  // freed after the lock
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(lock_);
     in_use_ = acquired_ = notified_ = false;
     dropped.swap(pending_.commands);
     pending_ = {};
@@ -71,7 +72,7 @@ class Strand {
 
   /// True: the caller holds the strand, and `pending` is all that was, with `events`. False: nothing to do here.
   bool try_acquire(std::uint64_t generation, std::uint32_t events, Pending& pending) {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(lock_);
     if (!in_use_ || generation != generation_) return false;
     if (acquired_) {
       pending_.events |= events;
@@ -79,7 +80,7 @@ class Strand {
     }
     acquired_ = true;
     notified_ = false;
-    pending = std::exchange(pending_, {});
+    if (!pending_.empty()) pending = std::exchange(pending_, {});
     pending.events |= events;
     return true;
   }
@@ -89,7 +90,7 @@ class Strand {
   /// called under the lock.
   template <class Rearm>
   bool release(std::size_t backlog, Pending& pending, std::error_code& error, Rearm rearm) {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(lock_);
     set_backlog(backlog);
     if (!pending_.empty()) {
       pending = std::exchange(pending_, {});
@@ -105,7 +106,7 @@ class Strand {
   /// something comes without end has others to serve. False only if `rearm` failed.
   template <class Rearm, class Notify>
   bool yield(std::size_t backlog, std::error_code& error, Rearm rearm, Notify notify) {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(lock_);
     error = rearm();
     if (error) return false;
     notify(generation_);  // if it throws, the strand is still the caller's
@@ -117,7 +118,7 @@ class Strand {
 
   /// From now on every send is refused. Returns the commands that came before. The caller holds the strand.
   std::vector<Command> close() {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(lock_);
     backlog_ = takes_no_more;
     return std::exchange(pending_.commands, {});
   }
@@ -128,7 +129,7 @@ class Strand {
   template <class Notify>
   Posted post(std::optional<std::uint64_t> generation, Command command, std::size_t cap, std::size_t& backlog,
               Notify notify) {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(lock_);
     if (!in_use_ || generation.value_or(generation_) != generation_) return Posted::gone;
     std::size_t waiting = backlog_;
     if (command.kind == Command::Kind::send) {
@@ -175,11 +176,11 @@ class Strand {
     backlog_ = ends ? takes_no_more : queued;
   }
 
-  std::mutex mutex_;
-  std::uint64_t generation_ = 0;
+  WordLock lock_;
   bool in_use_ = false;
   bool acquired_ = false;
   bool notified_ = false;
+  std::uint64_t generation_ = 0;
   Pending pending_{};
   std::size_t backlog_ = 0;
 };

@@ -155,6 +155,11 @@ std::error_code pending_error(Handle socket);  ///< and takes it away (SO_ERROR)
 /// Bytes, a FIN among them, handed to the system that the peer has not acknowledged (SIOCOUTQ, tcp(7)). Windows tells of
 /// those that are under way alone, so never of none.
 std::optional<std::size_t> unacknowledged(Handle socket);
+#ifdef _WIN32
+inline constexpr bool tells_of_unacknowledged = false;
+#else
+inline constexpr bool tells_of_unacknowledged = true;
+#endif
 bool unread(Handle socket);  ///< input lies there that nobody has read
 /// Of the last call that failed (errno; of Winsock as std::errc where that has a word for it).
 std::error_code last_error();

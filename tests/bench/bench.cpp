@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
@@ -49,8 +50,10 @@ struct Work {
   std::string_view arguments;
   int idle = 0;         // connections that stand beside
   int connections = 0;  // of a hold: what is counted, and what memory is divided by
+  // A second run with these, and the difference is measured: so many connections take longer to open than to serve.
+  std::string_view longer = {};
 };
-constexpr std::array<Work, 10> works = {{
+constexpr std::array<Work, 12> works = {{
     {'a', "100 connections, 64 bytes", "load", "--connections 100 --size 64 --duration 0.65"},
     {'b', "1000 connections, 64 bytes", "load", "--connections 1000 --size 64 --duration 0.65"},
     {'c', "50 connections, 16 KiB", "load", "--connections 50 --size 16384 --duration 0.65"},
@@ -64,14 +67,20 @@ constexpr std::array<Work, 10> works = {{
     {'i', "10 connections, 64 bytes, beside 900 that are silent", "load",
      "--connections 10 --size 64 --duration 0.65", 900},
     {'j', "one connection, 64 bytes", "load", "--connections 1 --size 64 --duration 0.65"},
+    {'k', "6000 connections, 64 bytes", "load", "--connections 6000 --size 64 --duration 0.3", 0, 0,
+     "--connections 6000 --size 64 --duration 1.3"},
+    {'l', "19 000 connections, 64 bytes", "load", "--connections 19000 --size 64 --duration 0.3", 0, 0,
+     "--connections 19000 --size 64 --duration 1.3"},
 }};
 
 struct Server {
   std::string name, command;
 };
 struct Figures {
-  double cpu = 0;    // microseconds a message; of a hold or a churn, a connection
-  double rate = 0;   // of these, in a second
+  double cpu = 0;   // microseconds a message; of a hold or a churn, a connection
+  double rate = 0;  // of these, in a second
+  double p50 = 0;   // microseconds until a reply was back
+  double p99 = 0;
   double bytes = 0;  // resident memory of a connection that is held
 };
 
@@ -171,38 +180,57 @@ class Idle {
 
 // ---- measuring
 
-Figures measure(const Server& server, const Work& work, const std::string& folder, bool pinned) {
+struct Run {
+  double cpu = 0;     // seconds of the server's
+  double memory = 0;  // bytes it has grown by
+  std::string report{};
+};
+
+Run run_once(const Server& server, const Work& work, std::string_view arguments, const std::string& folder,
+             bool pinned) {
   const Child subject = start(server.command, pinned ? 0 : -1);
   const int port = static_cast<int>(number_after(read_all(subject.output, true), "port="));
-  Figures figures;
+  Run run;
   {
     const Idle idle(work.idle, static_cast<std::uint16_t>(port));
     const double memory_before = memory(subject.pid, "VmRSS"), before = cpu_seconds(subject.pid);
-    const std::string command =
-        work.program == "churn"
-            ? folder + "churn " + std::to_string(port) + " " + std::string(work.arguments)
-            : folder + "client " + std::string(work.program) + " 127.0.0.1:" + std::to_string(port) + " " +
-                  std::string(work.arguments) + " --json";
+    const std::string command = work.program == "churn"
+                                    ? folder + "churn " + std::to_string(port) + " " + std::string(arguments)
+                                    : folder + "client " + std::string(work.program) +
+                                          " 127.0.0.1:" + std::to_string(port) + " " +
+                                          std::string(arguments) + " --json";
     const Child user = start(command, pinned ? 1 : -1);
-    const std::string report = read_all(user.output);
-    const double spent = cpu_seconds(subject.pid) - before;
+    run.report = read_all(user.output);
+    run.cpu = cpu_seconds(subject.pid) - before;
+    run.memory = memory(subject.pid, "VmHWM") - memory_before;
     int status = 0;
     ::waitpid(user.pid, &status, 0);
     std::fclose(user.output);
-    if (status != 0) throw std::runtime_error(server.name + ": " + report);
-    if (work.connections > 0) {
-      figures.cpu = spent / work.connections * 1e6;
-      figures.rate = number_after(report, "\"connects_per_second\":");
-      figures.bytes = (memory(subject.pid, "VmHWM") - memory_before) / work.connections;
-    } else {
-      const double messages = number_after(report, "\"messages\":");
-      figures.cpu = spent / messages * 1e6;
-      figures.rate = messages / number_after(report, "\"seconds\":");
-    }
+    if (status != 0) throw std::runtime_error(server.name + ": " + run.report);
   }
   ::kill(subject.pid, SIGTERM);
   ::waitpid(subject.pid, nullptr, 0);
   std::fclose(subject.output);
+  return run;
+}
+
+Figures measure(const Server& server, const Work& work, const std::string& folder, bool pinned) {
+  const Run run = run_once(server, work, work.arguments, folder, pinned);
+  if (work.connections > 0)
+    return {.cpu = run.cpu / work.connections * 1e6,
+            .rate = number_after(run.report, "\"connects_per_second\":"),
+            .bytes = run.memory / work.connections};
+  const auto messages = [](const Run& of) { return number_after(of.report, "\"messages\":"); };
+  const auto seconds = [](const Run& of) { return number_after(of.report, "\"seconds\":"); };
+  const Run last = work.longer.empty() ? run : run_once(server, work, work.longer, folder, pinned);
+  const Run none{.report = "\"messages\":0"};
+  const Run& first = work.longer.empty() ? none : run;
+  Figures figures{.cpu = (last.cpu - first.cpu) / (messages(last) - messages(first)) * 1e6,
+                  .rate = messages(last) / seconds(last)};
+  if (work.program == "load") {
+    figures.p50 = number_after(last.report, "\"p50\":");
+    figures.p99 = number_after(last.report, "\"p99\":");
+  }
   return figures;
 }
 
@@ -239,29 +267,61 @@ double cpu_of(const Figures& figures) {
   return figures.cpu;
 }
 
+double of_median(const std::vector<Figures>& rounds, double Figures::* what) {
+  return median(each(rounds, [what](const Figures& figures) { return figures.*what; }));
+}
+
+struct Ratios {
+  double middle = 0, least = 0, greatest = 0, best = 0;
+};
+/// To the first server, taken within each round; best: of the rounds in which each was best.
+Ratios ratios_of(const Rounds& all, std::size_t server) {
+  std::vector<double> ratios;
+  for (std::size_t round = 0; round < all[server].size(); ++round)
+    ratios.push_back(all[server][round].cpu / all[0][round].cpu);
+  const auto [least, greatest] = std::ranges::minmax(ratios);
+  return {median(ratios), least, greatest,
+          std::ranges::min(each(all[server], cpu_of)) / std::ranges::min(each(all[0], cpu_of))};
+}
+
 void print(const Work& work, std::span<const Server> servers, const Rounds& all) {
-  const bool holds = work.connections > 0;
+  const bool holds = work.connections > 0, waits = work.program == "load";
   std::printf("\n### %c: %s\n\n", work.id, std::string(work.title).c_str());
-  std::printf(
-      "| server | CPU, µs a %s | relative to the first | least–greatest | best rounds | %s a second |%s\n",
-      holds || work.program == "churn" ? "connection" : "message", holds ? "opened" : "done",
-      holds ? " bytes each |" : "");
-  std::printf("|---|---|---|---|---|---|%s\n", holds ? "---|" : "");
-  const double best_of_first = std::ranges::min(each(all[0], cpu_of));
+  std::printf("| server | CPU, µs a %s | relative | least–greatest | best rounds | %s a second |%s%s\n",
+              waits ? "message" : "connection", holds ? "opened" : "done", holds ? " bytes each |" : "",
+              waits ? " p50, µs | p99, µs |" : "");
+  std::printf("|---|---|---|---|---|---|%s%s\n", holds ? "---|" : "", waits ? "---|---|" : "");
   for (std::size_t i = 0; i < servers.size(); ++i) {
-    std::vector<double> ratios;
-    for (std::size_t round = 0; round < all[i].size(); ++round)
-      ratios.push_back(all[i][round].cpu / all[0][round].cpu);
-    const auto [least, greatest] = std::ranges::minmax(ratios);
+    const auto [middle, least, greatest, best] = ratios_of(all, i);
     std::printf("| %s | %.2f | %.2f | %.2f–%.2f | %.2f | %.0f |", servers[i].name.c_str(),
-                median(each(all[i], cpu_of)), median(ratios), least, greatest,
-                std::ranges::min(each(all[i], cpu_of)) / best_of_first,
-                median(each(all[i], [](const Figures& figures) { return figures.rate; })));
-    if (holds)
-      std::printf(" %.0f |", median(each(all[i], [](const Figures& figures) { return figures.bytes; })));
+                median(each(all[i], cpu_of)), middle, least, greatest, best,
+                of_median(all[i], &Figures::rate));
+    if (holds) std::printf(" %.0f |", of_median(all[i], &Figures::bytes));
+    if (waits)
+      std::printf(" %.0f | %.0f |", of_median(all[i], &Figures::p50), of_median(all[i], &Figures::p99));
     std::printf("\n");
   }
   std::fflush(stdout);
+}
+
+/// A bar for each server, as long as its CPU time relative to the first one, and a line from the least to the greatest.
+void write_plot(std::ostream& out, const Work& work, std::span<const Server> servers, const Rounds& all) {
+  constexpr int row = 22, label = 150, unit = 200, width = 720;
+  out << "<h3>" << work.id << ": " << work.title << "</h3>\n<svg viewBox=\"0 0 " << width << " "
+      << servers.size() * row
+      << "\" role=\"img\" aria-label=\"CPU time of each server, relative to the first\">\n";
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    const auto [middle, least, greatest, best] = ratios_of(all, i);
+    const std::size_t y = i * row;
+    const auto x = [](double ratio) { return std::min<double>(label + ratio * unit, width - 50); };
+    out << "<text x=\"" << label - 8 << "\" y=\"" << y + 15 << "\" text-anchor=\"end\">" << servers[i].name
+        << "</text><rect x=\"" << label << "\" y=\"" << y + 3 << "\" width=\"" << x(middle) - label
+        << "\" height=\"" << row - 6 << "\"/><line x1=\"" << x(least) << "\" x2=\"" << x(greatest)
+        << "\" y1=\"" << y + row / 2 << "\" y2=\"" << y + row / 2 << "\"/><text x=\""
+        << x(std::max(middle, greatest)) + 6 << "\" y=\"" << y + 15 << "\">" << std::round(middle * 100) / 100
+        << "</text>\n";
+  }
+  out << "</svg>\n";
 }
 
 void write_json(std::ostream& out, const Work& work, std::span<const Server> servers, const Rounds& all) {
@@ -271,6 +331,7 @@ void write_json(std::ostream& out, const Work& work, std::span<const Server> ser
     for (std::size_t round = 0; round < all[i].size(); ++round) {
       const Figures& figures = all[i][round];
       out << (round ? ", " : "") << "{\"cpu_us\": " << figures.cpu << ", \"a_second\": " << figures.rate
+          << ", \"p50_us\": " << figures.p50 << ", \"p99_us\": " << figures.p99
           << ", \"bytes\": " << figures.bytes << "}";
     }
     out << "]}";
@@ -289,11 +350,16 @@ std::string machine() {
          std::string(system.release);
 }
 
+void write(const std::string& file, const std::string& text) {
+  if (!file.empty() && !(std::ofstream(file) << text).flush())
+    throw std::runtime_error("cannot write " + file);
+}
+
 struct Settings {
   std::uint64_t rounds = 9;
   bool pinned = false;
   std::string chosen;  // the works' letters; empty: all
-  std::string json;
+  std::string json, plots;
   std::vector<Server> servers;
 };
 
@@ -304,9 +370,11 @@ Settings parse(int argc, char** argv) {
        [&](std::string_view v) { settings.rounds = ladder::number("--rounds", v, 1, 1000); }},
       {"--pin", "", "the servers on core 0, the load on core 1: for one worker",
        [&](std::string_view) { settings.pinned = true; }},
-      {"--works", "LETTERS", "which works (all): abcdefghij",
+      {"--works", "LETTERS", "which works (all): abcdefghijkl",
        [&](std::string_view v) { settings.chosen = v; }},
       {"--json", "FILE", "every figure of every round", [&](std::string_view v) { settings.json = v; }},
+      {"--plots", "FILE", "a piece of a page, with a plot for each work",
+       [&](std::string_view v) { settings.plots = v; }},
   };
   for (const std::string_view word : ladder::parse({argv + 1, argv + argc}, table)) {
     const std::size_t at = word.find('=');
@@ -322,10 +390,10 @@ Settings parse(int argc, char** argv) {
 }
 
 void run(const Settings& settings, const std::string& folder) {
-  std::printf("%s; %d rounds%s\n", machine().c_str(), static_cast<int>(settings.rounds),
-              settings.pinned ? ", the servers on one core, the load on another" : "");
-  std::ofstream json;
-  if (!settings.json.empty()) json.open(settings.json);
+  std::printf("%s; %d rounds%s. Relative: to %s.\n", machine().c_str(), static_cast<int>(settings.rounds),
+              settings.pinned ? ", the servers on one core, the load on another" : "",
+              settings.servers[0].name.c_str());
+  std::ostringstream json, plots;
   json << "{\"machine\": \"" << machine() << "\", \"works\": [\n";
   bool first = true;
   for (const Work& work : works) {
@@ -334,10 +402,12 @@ void run(const Settings& settings, const std::string& folder) {
     print(work, settings.servers, all);
     json << (first ? "" : ",\n");
     write_json(json, work, settings.servers, all);
+    write_plot(plots, work, settings.servers, all);
     first = false;
   }
   json << "\n]}\n";
-  if (!settings.json.empty() && !json.flush()) throw std::runtime_error("cannot write " + settings.json);
+  write(settings.json, json.str());
+  write(settings.plots, plots.str());
   if (std::fflush(stdout) != 0 || std::ferror(stdout))
     throw std::runtime_error("standard output cannot be written");
 }

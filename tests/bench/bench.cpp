@@ -3,7 +3,7 @@
 //
 //   bench [options] NAME=COMMAND NAME=COMMAND…
 //
-// A server prints a line with "port=N" when it listens. The ratio is taken within a round. Beside its median stands the
+// A server prints a line with "port=N" or "127.0.0.1:N" when it listens. The ratio is taken within a round. Beside its median stands the
 // ratio of the best rounds: noise only adds, so the two should agree; if they do not, more rounds are needed. Give a server
 // twice, and the difference that you see is none. Exit 0 if every reply byte of every run was right.
 #include <arpa/inet.h>
@@ -189,7 +189,9 @@ struct Run {
 Run run_once(const Server& server, const Work& work, std::string_view arguments, const std::string& folder,
              bool pinned) {
   const Child subject = start(server.command, pinned ? 0 : -1);
-  const int port = static_cast<int>(number_after(read_all(subject.output, true), "port="));
+  const std::string ready = read_all(subject.output, true);
+  const bool sketch = ready.find("port=") == std::string::npos;  // it says "listening on 127.0.0.1:7777"
+  const int port = static_cast<int>(number_after(ready, sketch ? "127.0.0.1:" : "port="));
   Run run;
   {
     const Idle idle(work.idle, static_cast<std::uint16_t>(port));

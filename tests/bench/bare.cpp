@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <span>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -30,18 +31,18 @@ namespace {
 
 using namespace bench;
 
-thread_local std::array<char, 65536> buffer;
+using Buffer = std::array<char, 65536>;  // on the stack: no more of it is touched than is received
 
 /// What was read goes back. False: the peer has finished, or there was nothing (`received` tells).
-bool echo(int client, ssize_t& received) {
+bool echo(int client, Buffer& buffer, ssize_t& received) {
   received = ::recv(client, buffer.data(), buffer.size(), 0);
   if (received <= 0) return false;
   ::send(client, buffer.data(), static_cast<std::size_t>(received), MSG_NOSIGNAL);
   return true;
 }
-bool echo(int client) {
+bool echo(int client, Buffer& buffer) {
   ssize_t received = 0;
-  return echo(client, received);
+  return echo(client, buffer, received);
 }
 
 void watch(int epoll, int operation, int descriptor, std::uint32_t events) {
@@ -50,6 +51,7 @@ void watch(int epoll, int operation, int descriptor, std::uint32_t events) {
 }
 
 void work_epoll(int listener) {
+  Buffer buffer;
   const int epoll = ::epoll_create1(0);
   watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN);
   std::array<epoll_event, 64> events{};
@@ -59,13 +61,14 @@ void work_epoll(int listener) {
       const int descriptor = events[i].data.fd;
       if (descriptor == listener)
         watch(epoll, EPOLL_CTL_ADD, ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK), EPOLLIN);
-      else if (!echo(descriptor))
+      else if (!echo(descriptor, buffer))
         ::close(descriptor);
     }
   }
 }
 
 void work_oneshot(int epoll, int listener) {
+  Buffer buffer;
   std::array<epoll_event, 16> events{};
   for (;;) {
     const int count = ::epoll_wait(epoll, events.data(), 16, -1);
@@ -75,7 +78,7 @@ void work_oneshot(int epoll, int listener) {
       if (descriptor == listener) {
         watch(epoll, EPOLL_CTL_ADD, ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK), once);
         watch(epoll, EPOLL_CTL_MOD, listener, once);
-      } else if (echo(descriptor)) {
+      } else if (echo(descriptor, buffer)) {
         watch(epoll, EPOLL_CTL_MOD, descriptor, once);
       } else {
         ::close(descriptor);
@@ -87,13 +90,13 @@ void work_oneshot(int epoll, int listener) {
 /// By descriptor: 0 free, 1 some thread's, more: it has had other events.
 std::array<std::atomic<int>, 65536> owner;
 
-void serve_owned(int client, bool ends) {
+void serve_owned(int client, bool ends, Buffer& buffer) {
   std::atomic<int>& events = owner[static_cast<std::size_t>(client)];
   if (events.fetch_add(1) > 0) return;  // its owner looks again
   for (;;) {
     const int seen = events;
     ssize_t received = 0;
-    while (echo(client, received) && (ends || static_cast<std::size_t>(received) == buffer.size())) {
+    while (echo(client, buffer, received) && (ends || static_cast<std::size_t>(received) == buffer.size())) {
     }
     if (received == 0) {
       events = 0;
@@ -107,6 +110,7 @@ void serve_owned(int client, bool ends) {
 }
 
 void work_owned(int epoll, int listener) {
+  Buffer buffer;
   std::array<epoll_event, 16> events{};
   for (;;) {
     const int count = ::epoll_wait(epoll, events.data(), 16, -1);
@@ -117,13 +121,14 @@ void work_owned(int epoll, int listener) {
         watch(epoll, EPOLL_CTL_ADD, ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK), edges);
         watch(epoll, EPOLL_CTL_MOD, listener, EPOLLIN | EPOLLONESHOT);
       } else {
-        serve_owned(descriptor, (events[i].events & EPOLLRDHUP) != 0);  // a short read hides a FIN
+        serve_owned(descriptor, (events[i].events & EPOLLRDHUP) != 0, buffer);  // a short read hides a FIN
       }
     }
   }
 }
 
 void work_select(int listener) {
+  Buffer buffer;
   fd_set watched;
   FD_ZERO(&watched);
   FD_SET(listener, &watched);
@@ -131,7 +136,7 @@ void work_select(int listener) {
     fd_set ready = watched;
     if (::select(highest + 1, &ready, nullptr, nullptr, nullptr) < 0) continue;
     for (int descriptor = listener + 1; descriptor <= highest; ++descriptor)
-      if (FD_ISSET(descriptor, &ready) && !echo(descriptor)) {
+      if (FD_ISSET(descriptor, &ready) && !echo(descriptor, buffer)) {
         FD_CLR(descriptor, &watched);
         ::close(descriptor);
       }
@@ -146,7 +151,8 @@ void work_threads(int listener) {
   for (;;) {
     const int client = ::accept4(listener, nullptr, nullptr, 0);
     std::thread([client] {
-      while (echo(client)) {
+      Buffer buffer;
+      while (echo(client, buffer)) {
       }
       ::close(client);
     }).detach();

@@ -674,6 +674,23 @@ TEST_CASE("contract 9: a peer that takes nothing for write_timeout is reset for 
   }
 }
 
+TEST_CASE("contract 9: write_timeout runs from the refusal, however long the callback before it took") {
+  const std::string reply = pattern(16 * megabyte);
+  Gate never;
+  Watched<Time> sent;
+  TestServer server({.on_receive =
+                         [&](Connection& c, Bytes) {
+                           never.wait([](bool open) { return open; }, 900ms);
+                           c.send(reply);
+                           sent.change([](Time& value) { value = Clock::now(); });
+                         }},
+                    {.idle_timeout = 1min, .write_timeout = 600ms, .hard_cap = 32 * megabyte});
+  Client client = Client::narrow(server.where());
+  CHECK(client.send("go"));
+  CHECK(server.ends(CloseReason::write_timeout));
+  CHECK(Clock::now() - sent.get() >= 590ms);
+}
+
 TEST_CASE("contract 9: so is one whose queue is refilled each time the system has taken all of it") {
   // The system's buffer may be so full that no room is told of, and yet have taken the whole queue.
   const std::string text = pattern(64 * 1024);

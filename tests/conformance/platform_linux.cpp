@@ -79,13 +79,15 @@ void fill(int pipe_end) {
 }
 
 /// In the child. Root's threads are not counted, so it becomes a user that nobody else is; others get a user
-/// namespace, in which it is the only program. False: neither is allowed.
+/// namespace, in which it is the only program. First the namespace: it keeps the limit of that moment for whoever its user is
+/// outside, and would count all that runs there. False: neither is allowed.
 bool limit_threads(rlim_t most) {
   const rlimit limit{most, most};
-  if (setrlimit(RLIMIT_NPROC, &limit) != 0) return false;
   const uid_t nobody_else = 1'000'000 + static_cast<uid_t>(getpid());
-  return (geteuid() == 0 && setresuid(nobody_else, nobody_else, nobody_else) == 0) ||
-         unshare(CLONE_NEWUSER) == 0;
+  if (geteuid() == 0 && setrlimit(RLIMIT_NPROC, &limit) == 0 &&
+      setresuid(nobody_else, nobody_else, nobody_else) == 0)
+    return true;
+  return unshare(CLONE_NEWUSER) == 0 && setrlimit(RLIMIT_NPROC, &limit) == 0;
 }
 
 /// In the child.

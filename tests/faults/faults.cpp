@@ -1,7 +1,7 @@
 // FAULT: what a server makes of system calls that fail, or do less than they were asked to. The faults come from
 // preload.cpp, so that each comes when a case wants it; what they are to come to is judged as in the suite.
 #include <doctest/doctest.h>
-#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -46,13 +46,18 @@ bool has_keeper(const Scene& scene) {  // a thread beside the one that accepts
 /// Rules for the servers that are started by it, and which of them were followed.
 class Faults {
  public:
-  explicit Faults(std::vector<std::string> rules)
-      : rules_(std::move(rules)), log_(memfd_create("faults", MFD_CLOEXEC)) {
-    if (log_ < 0) throw std::system_error(errno, std::system_category(), "memfd_create");
+  explicit Faults(std::vector<std::string> rules) : rules_(std::move(rules)) {
+    const int file = mkstemp(log_.data());
+    if (file < 0) throw std::system_error(errno, std::system_category(), "mkstemp");
+    // The server may be another user (LIM-06); and a descriptor of ours is closed to it in a user namespace, where we have more
+    // rights (ptrace(2), access mode checking).
+    const bool open_to_all = fchmod(file, 0666) == 0;
+    close(file);
+    if (!open_to_all) throw std::system_error(errno, std::system_category(), "fchmod");
   }
   Faults(const Faults&) = delete;
   Faults& operator=(const Faults&) = delete;
-  ~Faults() { close(log_); }
+  ~Faults() { unlink(log_.c_str()); }
 
   Server& start(Scene& scene, StartOptions how = {}) const {
     how.warm = false;  // it would be counted
@@ -65,7 +70,7 @@ class Faults {
   }
 
   bool followed(const std::string& rule) const {
-    return proc::contents(log_path()).find(rule + '\n') != std::string::npos;
+    return proc::contents(log_).find(rule + '\n') != std::string::npos;
   }
   void expect_all_followed() const {
     for (const std::string& rule : rules_)
@@ -84,17 +89,15 @@ class Faults {
       const auto library = program.parent_path().parent_path() / "tests/faults/libfaults.so";
       setenv("LD_PRELOAD", library.c_str(), 1);
       setenv("FAULTS", rules.c_str(), 1);
-      setenv("FAULTS_LOG", faults.log_path().c_str(), 1);
+      setenv("FAULTS_LOG", faults.log_.c_str(), 1);
     }
     Preloaded(const Preloaded&) = delete;
     Preloaded& operator=(const Preloaded&) = delete;
     ~Preloaded() { unsetenv("LD_PRELOAD"); }
   };
 
-  std::string log_path() const { return "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(log_); }
-
   const std::vector<std::string> rules_;
-  const int log_;
+  std::string log_ = std::filesystem::temp_directory_path() / "faults.XXXXXX";
 };
 
 /// Connections only begun: one may be reset before it has seen that it is connected.

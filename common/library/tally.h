@@ -20,7 +20,7 @@ class Tally {
   }
 
  private:
-  static constexpr std::size_t cache_line = 64;
+  static constexpr std::size_t cache_line = 64, lanes = 8;
   struct alignas(cache_line) Lane {
     std::atomic<std::uint64_t> count = 0;
   };
@@ -28,11 +28,11 @@ class Tally {
   /// This thread's, for good. Threads that share one lose only speed.
   static std::size_t lane() {
     static std::atomic<std::size_t> threads = 0;
-    static thread_local const std::size_t mine = threads++ % std::tuple_size<decltype(lanes_)>();
+    static thread_local const std::size_t mine = threads++ % lanes;
     return mine;
   }
 
-  std::array<Lane, 8> lanes_{};
+  std::array<Lane, lanes> lanes_{};
 };
 
 }  // namespace ladder

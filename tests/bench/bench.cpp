@@ -6,7 +6,6 @@
 // A server prints a line with "port=N" or "127.0.0.1:N" when it listens. The ratio is taken within a round. Beside its median stands the
 // ratio of the best rounds: noise only adds, so the two should agree; if they do not, more rounds are needed. Give a server
 // twice, and the difference that you see is none. Exit 0 if every reply byte of every run was right.
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>

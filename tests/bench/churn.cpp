@@ -2,20 +2,21 @@
 // server's end, and is followed by the next one.
 //
 //   churn PORT SECONDS       prints {"messages":N,"seconds":S}; a message is a whole connection
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
+#include <exception>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -95,10 +96,11 @@ void Churn::advance(std::size_t slot, std::uint32_t events) {
   std::array<std::uint8_t, 65> bytes{};
   const ssize_t count = ::recv(client.socket, bytes.data(), bytes.size(), 0);
   if (count < 0) fail("recv");
-  for (ssize_t i = 0; i < count; ++i)
-    if (client.received == client.message.size() ||
-        bytes[static_cast<std::size_t>(i)] != client.message[client.received++])
-      throw std::runtime_error("a wrong byte");
+  const std::span came(bytes.data(), static_cast<std::size_t>(count));
+  const std::span due = std::span(client.message).subspan(client.received);
+  if (came.size() > due.size() || !std::equal(came.begin(), came.end(), due.begin()))
+    throw std::runtime_error("a wrong byte");
+  client.received += came.size();
   if (count > 0 && client.received == client.message.size()) ::shutdown(client.socket, SHUT_WR);
   if (count > 0) return;
   if (client.received < client.message.size()) throw std::runtime_error("closed by the server");

@@ -1,4 +1,5 @@
 // An echo over libuv, one loop a thread: peer_libuv [THREADS]
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <uv.h>
 

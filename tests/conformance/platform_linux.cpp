@@ -104,6 +104,13 @@ void set_limit(const Limit& wanted) {
   _exit(127);
 }
 
+/// In the child: a file that each system has.
+int opened(const char* device, int flags) {
+  if (const int file = open(device, flags); file >= 0) return file;
+  dprintf(STDERR_FILENO, "cannot open %s: %s\n", device, std::strerror(errno));
+  _exit(127);
+}
+
 /// In the child: what a program finds when a person starts it, whoever started us. No way back.
 [[noreturn]] void become(const Launch& launch, std::vector<char*> words, int out, int log) {
   setpgid(0, 0);
@@ -112,9 +119,8 @@ void set_limit(const Limit& wanted) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  const int nothing = open("/dev/null", O_RDONLY);
-  dup2(nothing, STDIN_FILENO);
-  dup2(launch.takes_output ? out : open("/dev/full", O_WRONLY), STDOUT_FILENO);
+  dup2(opened("/dev/null", O_RDONLY), STDIN_FILENO);
+  dup2(launch.takes_output ? out : opened("/dev/full", O_WRONLY), STDOUT_FILENO);
   dup2(log, STDERR_FILENO);
   close_range(STDERR_FILENO + 1, ~0U, 0);  // what we were given by whoever started us is not the server's
   for (const int descriptor : launch.closed)

@@ -32,7 +32,7 @@ using namespace bench;
 
 using Buffer = std::array<char, 65536>;  // on the stack: no more of it is touched than is received
 
-/// What was read goes back. False: the peer has finished, or there was nothing (`received` tells).
+/// Reads once, and sends that back. False: the peer has finished, or there was nothing (`received` tells).
 bool echo(int client, Buffer& buffer, ssize_t& received) {
   received = ::recv(client, buffer.data(), buffer.size(), 0);
   if (received <= 0) return false;

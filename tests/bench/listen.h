@@ -1,4 +1,4 @@
-// What the servers of this folder have in common: a listener, the line that they print, their threads.
+// Shared by the servers of this folder: a listener, the line that they print, their threads.
 #pragma once
 
 #include <netinet/in.h>

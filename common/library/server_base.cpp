@@ -286,7 +286,7 @@ void ServerBase::dismiss(Session& session) {
 }
 
 void ServerBase::open(Session& session) {
-  held_ = {&session, 0, 0};
+  held_ = {&session, 0, clock_before_moves()};
   ++accepted_;
   if (callbacks_.on_open) call(session, callbacks_.on_open);
   if (stopping()) begin_stop(session);  // the broadcast may have come before the session was there
@@ -296,7 +296,7 @@ Session* ServerBase::try_acquire(ConnectionId id, std::uint32_t& events) {
   Session* session = sessions_.find(slot_of(id));
   Pending pending;
   if (!session || !session->strand.try_acquire(generation_of(id), events, pending)) return nullptr;
-  held_ = {session, 0, 0};
+  held_ = {session, 0, clock_before_moves()};
   events = pending.events;
   if (pending.commands.empty() && !pending.turned_away) return session;
   apply(*session, pending);
@@ -393,7 +393,7 @@ void ServerBase::call(Session& session, const Callback& callback) {
     session.state.failed(CloseReason::exception, {}, Step::reset);
     log_ended(session, "an exception of no known type");
   }
-  held_.now = 0;
+  held_.now = clock_before_moves();
 }
 
 void ServerBase::log_ended(const Session& session, std::string_view why) try {

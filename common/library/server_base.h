@@ -255,9 +255,13 @@ class ServerBase : public Server {
   };
   /// Read once in a turn, and anew after a callback: a slow one is no silence of the peer's.
   static Time now() {
-    if (held_.now == 0) held_.now = Clock::now().time_since_epoch().count();
+    if (held_.now == 0) held_.now = read_clock();
     return Time(Clock::duration(held_.now));
   }
+  static Clock::rep read_clock() { return Clock::now().time_since_epoch().count(); }
+  /// Where silence is timed, the clock is read before bytes move: a process that is stopped just behind a send has been
+  /// silent from that send on. FAULT-15
+  Clock::rep clock_before_moves() const { return times_moves_ ? read_clock() : 0; }
   /// When bytes move, as far as anybody wants to know.
   Time time_of_move() const { return times_moves_ ? now() : Time{}; }
   static constexpr int rounds_in_a_row = 4;  // then others are served first
@@ -272,7 +276,7 @@ class ServerBase : public Server {
 template <class Rearm>
 bool ServerBase::release(Session& session, std::uint32_t& events, bool more, Rearm rearm) {
   if (more && held_.rounds + 1 < rounds_in_a_row) {
-    held_ = {&session, held_.rounds + 1, 0};
+    held_ = {&session, held_.rounds + 1, clock_before_moves()};
     events = 0;
     return false;
   }
@@ -291,7 +295,7 @@ bool ServerBase::release(Session& session, std::uint32_t& events, bool more, Rea
   } catch (const std::bad_alloc&) {  // no memory for the notification
     error = std::make_error_code(std::errc::not_enough_memory);
   }
-  held_ = {&session, rounds, 0};
+  held_ = {&session, rounds, clock_before_moves()};
   events = pending.events;
   if (error) failed(session, error);
   apply(session, pending);

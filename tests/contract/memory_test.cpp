@@ -19,17 +19,20 @@ using namespace ladder::contract;
 
 namespace {
 
-/// An answer comes, or an end: no silence.
-void ask(Client& client) {
+/// An answer comes (true), or an end: no silence.
+bool ask(Client& client) {
   client.send("?");
-  CHECK((client.receive(1) == "?" || client.end() != End::silence));
+  const bool answered = client.receive(1) == "?";
+  CHECK((answered || client.end() != End::silence));
+  return answered;
 }
 
-/// What makes a server allocate: newcomers, a queue that waits for its peer, other threads' sends, an end.
-void use(TestServer& server, std::atomic<ConnectionId>& newest) {
+/// What makes a server allocate: newcomers, a queue that waits for its peer, other threads' sends, an end. Returns how
+/// many of its clients were not served: who is turned away may be reset before its connect has returned.
+long use(TestServer& server, std::atomic<ConnectionId>& newest) {
+  long unserved = 0;
   Client quick;
-  // The one that is turned away may be reset before its connect has returned.
-  if (quick.connect(server.where())) ask(quick);
+  if (!quick.connect(server.where()) || !ask(quick)) ++unserved;
   {
     const std::jthread other = user_thread([&] {
       for (int i = 0; i < 10; ++i)
@@ -41,7 +44,8 @@ void use(TestServer& server, std::atomic<ConnectionId>& newest) {
   }
   quick.close();
   Client stuck = Client::narrow(server.where(), 4096, false);
-  stuck.stuff(20ms);
+  if (stuck.stuff(20ms).empty()) ++unserved;
+  return unserved;
 }
 
 /// Of what the server asks of the heap meanwhile, `refused` requests in a row fail: the first ones, then later ones,
@@ -61,8 +65,9 @@ void expect_survival(long refused) {
     long failures = 0;
     {
       const ScarceHeap heap(granted, refused);
-      use(server, newest);
+      const long unserved = use(server, newest);
       failures = heap.failures();
+      CHECK(unserved <= failures);
     }
     Client next(server.where());
     CHECK(next.send("next"));

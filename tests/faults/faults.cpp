@@ -618,5 +618,29 @@ TEST_CASE("FAULT-14 asked to stop just when accept has taken a newcomer") {
       });
 }
 
+TEST_CASE("FAULT-15 stopped just when send has done its work") {
+  judge({.requirement =
+             "who was answered before the stop has been idle since, though the send returns after it",
+         .source = "contract, the idle timeout; signal(7), SIGSTOP",
+         .catches = "a clock that is read after the send: the client is kept for as long again",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          const Faults faults({"send:late@1"});
+          const auto timeout = std::chrono::duration_cast<milliseconds>(scaled(milliseconds(1500)));
+          Server& server =
+              faults.start(scene, {.options = {"--idle-timeout", std::to_string(timeout.count())}});
+          Peer idle = scene.connect(server);
+          expect_echo(idle, "?");
+          auto frozen = server.freeze();
+          expect(!idle.readable(timeout + milliseconds(100)), "silence while the server stands still",
+                 "something came");
+          frozen.thaw();
+          expect(idle.readable(scaled(milliseconds(500))), "its end as soon as the server goes on",
+                 "silence");
+          expect_fin(idle);
+          faults.expect_all_followed();
+        });
+}
+
 }  // namespace
 }  // namespace conformance

@@ -4,8 +4,8 @@
 //   LD_PRELOAD=libfaults.so FAULTS=accept4:EMFILE@3-9,recv:EINTR@2/3,send:short@1/2 build/linux/bin/05_epoll
 //
 // A rule is CALL:WHAT@WHEN. WHAT is the name of an error (errno(3)), which the call then answers without having been
-// made; or `short`: send is asked for half of its bytes, recv for a hundredth; or `late`: recv takes what is there, and
-// returns with it 300 ms later. WHEN is N, the N-th call; N-M, those from
+// made; or `short`: send is asked for half of its bytes, recv for a hundredth; or `late`: the call does its work, and
+// returns 300 ms later (accept4, recv, send). WHEN is N, the N-th call; N-M, those from
 // N to M; N/K and N-M/K, the N-th and each K-th after it. Calls are counted over all threads; of two rules that are due
 // the first is followed. EAGAIN is for calls that must not sleep, and only those are counted for it; of epoll_ctl only
 // EPOLL_CTL_ADD, which alone can run out of something; of malloc the calls from the first wait for a client on.
@@ -81,7 +81,7 @@ bool read(Rule& rule, std::string_view text) {
   rule.call = text.substr(0, colon);
   const std::string_view what = text.substr(colon + 1, at - colon - 1);
   rule.error = number_of(what);
-  rule.late = what == "late" && (rule.call == "recv" || rule.call == "accept4");
+  rule.late = what == "late" && (rule.call == "recv" || rule.call == "send" || rule.call == "accept4");
   const bool shorter = what == "short" && (rule.call == "recv" || rule.call == "send");
   if (rule.error == 0 && !rule.late && !shorter) return false;
   text.remove_prefix(at + 1);
@@ -193,7 +193,9 @@ ssize_t send(int socket, const void* from, std::size_t size, int flags) {
   const Fault fault = fault_of("send", may_sleep(socket, flags));
   if (fault == Fault::error) return -1;
   if (fault == Fault::shorter) size -= size / 2;
-  return real<decltype(send)>("send")(socket, from, size, flags);
+  const ssize_t count = real<decltype(send)>("send")(socket, from, size, flags);
+  if (fault == Fault::late && count > 0) be_late();
+  return count;
 }
 
 int select(int count, fd_set* readers, fd_set* writers, fd_set* others, timeval* timeout) {

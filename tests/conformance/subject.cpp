@@ -1,6 +1,7 @@
 #include "tests/conformance/subject.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -323,7 +324,8 @@ Profile Subject::ask_profile(std::vector<std::string> arguments) const {
           .ceiling = number_or_none(json_value(answer, "connections")),
           .set_by = json_value(answer, "set_by"),
           .above = json_value(answer, "above"),
-          .threads = json_value(answer, "threads")};
+          .threads = json_value(answer, "threads"),
+          .service = json_value(answer, "service")};
 }
 
 void Subject::try_a_start() const {
@@ -335,6 +337,7 @@ void Subject::try_a_start() const {
 }
 
 bool Subject::offers(std::string_view service) const {
+  if (ours_ && !profile_.service.empty()) return profile_.service == service;
   if (ours_) return options_.service.empty() || options_.service == service;
   return foreign_service_ == service;
 }
@@ -381,10 +384,24 @@ Process Subject::launch(const StartOptions& how) const {
   return Process(launch);
 }
 
+/// A self-contained server has these alone.
+void Subject::require_few_options(const std::vector<std::string>& options) {
+  static constexpr std::array<std::string_view, 6> few = {
+      "--port", "--host", "--max-connections", "--idle-timeout", "--write-timeout", "--drain-timeout"};
+  for (const std::string& option : options)
+    if (option.starts_with("--") && std::ranges::find(few, option) == few.end())
+      throw NotApplicable("the server has no " + option);
+}
+
 std::unique_ptr<Server> Subject::start_ours(StartOptions how) const {
   const std::uint16_t port = announces(how) ? 0 : free_port();
-  how.options.insert(how.options.begin(),
-                     {"--service", std::string(how.service), "--port", std::to_string(port)});
+  how.options.insert(how.options.begin(), {"--port", std::to_string(port)});
+  if (!profile_.service.empty() && profile_.service != how.service)
+    throw NotApplicable("the service " + std::string(how.service) + " is not offered");
+  if (profile_.service.empty())
+    how.options.insert(how.options.begin(), {"--service", std::string(how.service)});
+  else
+    require_few_options(how.options);
   Process process = launch(how);
   if (!announces(how)) {
     const Target target{"127.0.0.1", port};

@@ -23,6 +23,7 @@ struct Profile {
   std::string set_by{};                  ///< what sets the ceiling
   std::string above{};                   ///< what a newcomer above it meets: "wait", "close" or "refuse"
   std::string threads{};                 ///< how many, in words
+  std::string service{};                 ///< the only one, of a server that has no --service
 };
 
 /// The value of a key in a JSON text, as it stands there; empty: no such key.
@@ -138,6 +139,7 @@ class Subject {
 
  private:
   std::unique_ptr<Server> start_ours(StartOptions) const;
+  static void require_few_options(const std::vector<std::string>& options);
   std::unique_ptr<Server> start_foreign(const StartOptions&) const;
   void try_a_start() const;
 

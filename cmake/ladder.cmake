@@ -85,11 +85,14 @@ function(ladder_model chapter)
   target_link_libraries(${chapter} PRIVATE ladder_services ${library})
 
   if(WIN32 AND NOT arg_WINDOWS)
-    return()  # the sketches of 01 to 03 are POSIX programs
+    return()  # the sketches and servers of 01 to 03 are POSIX programs
   endif()
-  foreach(sketch IN LISTS arg_SKETCHES)  # alone: the operating system and the standard library, nothing of ours
-    add_executable(${chapter}_${sketch} ${PROJECT_SOURCE_DIR}/${chapter}/${sketch}.cpp)
-    target_link_libraries(${chapter}_${sketch} PRIVATE ladder_flags)
+  if(EXISTS ${PROJECT_SOURCE_DIR}/${chapter}/server.cpp)
+    list(APPEND arg_SKETCHES server)
+  endif()
+  foreach(file IN LISTS arg_SKETCHES)  # alone: the operating system and the standard library, nothing of ours
+    add_executable(${chapter}_${file} ${PROJECT_SOURCE_DIR}/${chapter}/${file}.cpp)
+    target_link_libraries(${chapter}_${file} PRIVATE ladder_flags)
   endforeach()
 endfunction()
 

@@ -146,21 +146,20 @@ void accept_client(Server& server) try {
   rest(server, "no memory");
 }
 
-bool receive(Server& server, Client& client) {  // false: the connection is broken
+bool receive(Client& client, Time now) {  // false: the connection is broken
   std::array<char, 16384> buffer;
   const ssize_t n = recv(client.socket.fd, buffer.data(), buffer.size(), 0);
   if (n < 0) return errno == EAGAIN || errno == EINTR;  // a readiness can be false
-  client.moved = server.now;
+  client.moved = now;
   client.peer_finished = n == 0;
-  if (client.finished)
-    return true;  // CLOSE-02: what comes now is read all the same, or the close would reset
+  if (client.finished) return true;                  // CLOSE-02: read all the same, or the close would reset
   if (2 * client.queue_sent >= client.queue.size())  // so that each byte is moved once at the most
     client.queue.erase(0, std::exchange(client.queue_sent, 0));
   client.queue.append(buffer.data(), n);  // the echo
   return true;
 }
 
-bool flush(Server& server, Client& client) {  // false: the connection is broken
+bool flush(Client& client, Time now) {  // false: the connection is broken
   while (client.pending() > 0) {
     const ssize_t n =
         send(client.socket.fd, &client.queue[client.queue_sent], client.pending(), MSG_NOSIGNAL);
@@ -172,7 +171,7 @@ bool flush(Server& server, Client& client) {  // false: the connection is broken
     }
     client.queue_sent += n;
     client.sent += n;
-    client.moved = server.now;
+    client.moved = now;
     client.blocked = Time::max();
   }
   client.queue = {};  // an idle client holds no buffer
@@ -193,8 +192,8 @@ Step advance(Server& server, Client& client) {
 }
 
 Step serve(Server& server, Client& client, bool readable) try {
-  if (readable && !receive(server, client)) return Step::reset;
-  if (!flush(server, client)) return Step::reset;
+  if (readable && !receive(client, server.now)) return Step::reset;
+  if (!flush(client, server.now)) return Step::reset;
   return advance(server, client);
 } catch (const std::bad_alloc&) {  // LIM-08: this client's loss alone
   return Step::reset;
@@ -208,17 +207,17 @@ void close_connection(Server& server, Clients::iterator client, Step step) {  //
 }
 
 // What the clock says of a client.
-Step look(Server& server, Client& client) {
+Step look(Server& server, Client& client, Time now) {
   int left = 0, unread = 0;
   ioctl(client.socket.fd, SIOCOUTQ, &left);
   ioctl(client.socket.fd, FIONREAD, &unread);
   const std::uint64_t acknowledged = client.sent - left;
   if (acknowledged > std::exchange(client.acknowledged, acknowledged)) {  // since the last look
     client.moved = std::max(client.moved, server.last_sweep);  // TIME-06: a peer that takes bytes is not idle
-    if (client.blocked != Time::max()) client.blocked = server.now;  // BP-06: nor one that takes nothing
+    if (client.blocked != Time::max()) client.blocked = now;   // BP-06: nor one that takes nothing
   }
   const auto passed = [&](std::uint64_t time, Time since) {
-    return since != Time::max() && server.now - since >= milliseconds(time);
+    return since != Time::max() && now - since >= milliseconds(time);
   };
   const Options& options = server.options;
   if (server.stopping && passed(options.drain_timeout, server.stopped)) return Step::reset;
@@ -233,7 +232,7 @@ Step look(Server& server, Client& client) {
 void sweep(Server& server) {
   for (auto next = server.clients.begin(); next != server.clients.end();) {
     const auto client = next++;  // stepped on first: close_connection erases
-    const Step step = look(server, client->second);
+    const Step step = look(server, client->second, server.now);
     if (step != Step::go_on) close_connection(server, client, step);
   }
   server.last_sweep = server.now;

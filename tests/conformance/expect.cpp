@@ -70,6 +70,9 @@ void serve_probe(Peer& peer, std::string_view service) {
     expect_chargen(peer, 74);
   } else if (service == "daytime") {
     expect(expect_rest_and_fin(peer).ends_with('\n'), "a line", "none");
+  } else if (service == "mirror") {
+    peer.send(std::string_view("\0\2ab", 4));
+    expect_reply(peer, std::string_view("\0\2ba", 4));
   } else if (service == "http") {
     peer.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     expect_reply(peer, "HTTP/1.1 200");

@@ -337,6 +337,7 @@ void Subject::try_a_start() const {
 }
 
 bool Subject::offers(std::string_view service) const {
+  if (ours_ && service == "mirror") return false;  // an exercise, for sketches
   if (ours_ && !profile_.service.empty()) return profile_.service == service;
   if (ours_) return options_.service.empty() || options_.service == service;
   return foreign_service_ == service;

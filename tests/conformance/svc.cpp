@@ -537,6 +537,41 @@ void expect_in(const std::string& output, std::string_view part, const std::stri
   expect(output.find(part) != output.npos, "'" + std::string(part) + "' from: " + command, output);
 }
 
+/// A message of "mirror": its size in two bytes, the higher first, then its bytes. The answer is the same, backwards.
+std::string framed(std::string_view text) {
+  std::string message{static_cast<char>(text.size() / 256), static_cast<char>(text.size() % 256)};
+  return message.append(text);
+}
+std::string mirrored(std::string_view text) {
+  return framed(std::string(text.rbegin(), text.rend()));
+}
+
+TEST_CASE("SVC-19 mirror: messages whole, however they are cut") {
+  judge(
+      {.requirement = "a message is as long as its size says, whatever one recv brings of it",
+       .source = "RFC 9293, 2.2: a stream of bytes, which has no messages; ./learn 02-mirror",
+       .catches = "one recv taken for one message: each test by hand passes, and the network cuts elsewhere",
+       .service = "mirror"},
+      [](Scene& scene) {
+        const std::string small = "a message", large = noise(settings().seed, 65535);
+        Peer peer = scene.connect();
+        for (const char& byte : framed(small)) {
+          expect(peer.unread() == 0, "no answer before the message has ended", "one");
+          peer.send({&byte, 1});
+        }
+        expect_reply(peer, mirrored(small));
+        peer.send(framed(small) + framed("") + framed("three in one piece"));
+        expect_reply(peer, mirrored(small) + mirrored("") + mirrored("three in one piece"));
+        const std::string two = framed(large) + framed(small);
+        peer.send(std::string_view(two).substr(0, large.size() + 3));  // and one byte of the next one's size
+        expect_reply(peer, mirrored(large));
+        peer.send(std::string_view(two).substr(large.size() + 3));
+        expect_reply(peer, mirrored(small));
+        peer.send(framed(small).substr(0, 5));
+        expect_orderly_end(peer);  // no answer to half a message
+      });
+}
+
 TEST_CASE("SVC-16 nc, socat, curl and wrk work") {
   judge({.requirement = "the tools that people have at hand work with the servers",
          .source = "RFC 862; RFC 9112; nc(1), socat(1), curl(1), wrk(1)",

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Each chapter's steps lead from its sketch to its server: every patch applies, what comes of it compiles without a
-# warning, and the last is server.cpp, byte for byte.
+# warning, and the last is server.cpp, byte for byte. The same of `mirror`, which makes another service of the sketch.
 #
 #   tests/steps/steps.sh             all chapters
 #   tests/steps/steps.sh --judge     and plays each step's cases, with build/linux/bin/conformance: red before, green after
@@ -26,7 +26,7 @@ work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 status=0
 wrong() {
-  echo "$chapter, step $number: $1"
+  echo "$steps, step $number: $1"
   status=1
 }
 
@@ -48,7 +48,10 @@ green() { # green PROGRAM CASE…
   shift
   command="\"$program\""
   case $chapter in 04_*) command="cmake/wine.sh $command" ;; esac
-  build/linux/bin/conformance --server "$command" -tc="$(printf '%s*,' "$@" | sed 's/,$//')" |
+  service=
+  case $steps in */mirror) command="$command {port}" service='--service mirror' ;; esac
+  # shellcheck disable=SC2086
+  build/linux/bin/conformance --server "$command" $service -tc="$(printf '%s*,' "$@" | sed 's/,$//')" |
     sed -nE 's/^(PASS|LIMIT|INFO)  ?([A-Z]+-[0-9]+) .*/\2/p'
 }
 
@@ -69,12 +72,12 @@ play() {
   sketch=$chapter/sketch.cpp
   [ ! -e "$chapter/sketch_pool.cpp" ] || sketch=$chapter/sketch_pool.cpp
   cp "$sketch" "$work/server.cpp"
-  last=$(find "$chapter/steps" -name '*.patch' | wc -l)
+  last=$(find "$steps" -name '*.patch' | wc -l)
   number=0
   (cd "$work" && compile) || wrong 'the sketch does not compile'
   while [ "$number" -lt "$last" ]; do
     number=$((number + 1))
-    patch=$(ls "$chapter/steps/$number"-*.patch) || { wrong 'is not there' && return; }
+    patch=$(ls "$steps/$number"-*.patch) || { wrong 'is not there' && return; }
     for name in Step Hurts Know Hint; do
       [ -n "$(field $name)" ] || wrong "its head has no $name"
     done
@@ -86,13 +89,14 @@ play() {
     (cd "$work" && compile) || { wrong 'does not compile' && return; }
     [ -z "$judges" ] || judge
   done
-  cmp "$work/server.cpp" "$chapter/server.cpp" || wrong 'the last one does not lead to server.cpp'
-  echo "$chapter: $last steps"
+  case $steps in
+  */steps) cmp "$work/server.cpp" "$chapter/server.cpp" || wrong 'the last one does not lead to server.cpp' ;;
+  esac
+  echo "$steps: $last"
 }
 
-for steps in 0[1-9]_*/steps; do
-  [ -d "$steps" ] || continue
-  chapter=${steps%/steps}
+for steps in 0[1-9]_*/steps 0[1-9]_*/mirror; do
+  chapter=${steps%/*}
   case " ${*:-${chapter%%_*}} " in *" ${chapter%%_*} "*) play ;; esac
 done
 exit $status

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Each chapter's steps lead from its sketch to its server: every patch applies, what comes of it compiles without a
-# warning, and the last is server.cpp, byte for byte. The same of `mirror`, which makes another service of the sketch.
+# warning, and the last is server.cpp, byte for byte. The same of `mirror`, which makes another service of the sketch, and of
+# `attempts`, which lead from the last chapter's sketch to this one's.
 #
 #   tests/steps/steps.sh             all chapters
 #   tests/steps/steps.sh --judge     and plays each step's cases, with build/linux/bin/conformance: red before, green after
@@ -15,7 +16,7 @@ case ${1-} in
   shift
   ;;
 -*)
-  sed -n '2,7s/^# \{0,1\}//p' "$0"
+  sed -n '2,9s/^# \{0,1\}//p' "$0"
   [ "$1" = --help ]
   exit
   ;;
@@ -49,7 +50,10 @@ green() { # green PROGRAM CASE…
   command="\"$program\""
   case $chapter in 04_*) command="cmake/wine.sh $command" ;; esac
   service=
-  case $steps in */mirror) command="$command {port}" service='--service mirror' ;; esac
+  case $steps in
+  */mirror) command="$command {port}" service='--service mirror' ;;
+  */attempts) command="$command {port}" ;;
+  esac
   # shellcheck disable=SC2086
   build/linux/bin/conformance --server "$command" $service -tc="$(printf '%s*,' "$@" | sed 's/,$//')" |
     sed -nE 's/^(PASS|LIMIT|INFO)  ?([A-Z]+-[0-9]+) .*/\2/p'
@@ -59,7 +63,10 @@ judge() {
   # shellcheck disable=SC2046
   [ -z "$(field Cases)" ] || was=$(green "$work/before" $(field Cases))
   # shellcheck disable=SC2046
-  is=$(green "$work/server" $(field Cases) $(field Keeps))
+  is=$(green "$work/server" $(field Cases) $(field Keeps) $(field Red))
+  for case in $(field Red); do
+    case " $(echo "$is" | tr '\n' ' ') " in *" $case "*) wrong "$case is green after it" ;; esac
+  done
   for case in $(field Cases); do
     case " $(echo "$was" | tr '\n' ' ') " in *" $case "*) wrong "$case is green before it" ;; esac
   done
@@ -69,8 +76,11 @@ judge() {
 }
 
 play() {
-  sketch=$chapter/sketch.cpp
-  [ ! -e "$chapter/sketch_pool.cpp" ] || sketch=$chapter/sketch_pool.cpp
+  case $steps in
+  */attempts) sketch=02_thread_per_conn/sketch.cpp ;;
+  05_*) sketch=$chapter/sketch_pool.cpp ;;
+  *) sketch=$chapter/sketch.cpp ;;
+  esac
   cp "$sketch" "$work/server.cpp"
   last=$(find "$steps" -name '*.patch' | wc -l)
   number=0
@@ -81,7 +91,7 @@ play() {
     for name in Step Hurts Know Hint; do
       [ -n "$(field $name)" ] || wrong "its head has no $name"
     done
-    [ -n "$(field Cases)$(field Keeps)" ] || wrong 'its head has neither Cases nor Keeps'
+    [ -n "$(field Cases)$(field Keeps)$(field Red)" ] || wrong 'its head has neither Cases nor Keeps nor Red'
     changed=$(sed '1,/^@@/d' "$patch" | grep -c '^[+-]')
     [ "$changed" -le $most ] || wrong "$changed changed lines, and $most are the most"
     cp "$work/server" "$work/before"
@@ -91,11 +101,12 @@ play() {
   done
   case $steps in
   */steps) cmp "$work/server.cpp" "$chapter/server.cpp" || wrong 'the last one does not lead to server.cpp' ;;
+  */attempts) cmp "$work/server.cpp" "$chapter/sketch.cpp" || wrong 'the last one does not lead to sketch.cpp' ;;
   esac
   echo "$steps: $last"
 }
 
-for steps in 0[1-9]_*/steps 0[1-9]_*/mirror; do
+for steps in 0[1-9]_*/steps 0[1-9]_*/mirror 0[1-9]_*/attempts; do
   chapter=${steps%/*}
   case " ${*:-${chapter%%_*}} " in *" ${chapter%%_*} "*) play ;; esac
 done

@@ -156,7 +156,7 @@ void accept_client(Server& server) try {
   const int fd = socket.fd;
   Client& client = server.clients.try_emplace(fd, std::move(socket)).first->second;
   if (!ask(server, EPOLL_CTL_ADD, fd, EPOLLIN, &client)) server.clients.erase(fd);
-} catch (const std::bad_alloc&) {
+} catch (const std::bad_alloc&) {  // LIM-08: ~Socket has closed it, and the next one may have more luck
   log(server, "a newcomer was closed", "no memory");
 }
 
@@ -166,8 +166,7 @@ bool receive(Client& client, Time now) {  // false: the connection is broken
   if (n < 0) return errno == EAGAIN || errno == EINTR;  // a readiness can be false
   client.moved = now;
   client.peer_finished = n == 0;
-  if (client.finished)
-    return true;  // CLOSE-02: what comes now is read all the same, or the close would reset
+  if (client.finished) return true;                  // CLOSE-02: read all the same, or the close would reset
   if (2 * client.queue_sent >= client.queue.size())  // so that each byte is moved once at the most
     client.queue.erase(0, std::exchange(client.queue_sent, 0));
   client.queue.append(buffer.data(), n);  // the echo

@@ -34,12 +34,15 @@ wrong() {
 field() { sed -n "/^---/q; s/^$1: *//p" "$patch"; }
 
 compile() {
+  only=
+  [ -n "$judges" ] || only=-fsyntax-only
+  # shellcheck disable=SC2086
   case $chapter in
   04_*)
     command -v x86_64-w64-mingw32-g++-posix >/dev/null 2>&1 || return 0
-    x86_64-w64-mingw32-g++-posix -std=c++20 -O1 -Wall -Wextra -Werror -static server.cpp -o server -lws2_32 -lmswsock
+    x86_64-w64-mingw32-g++-posix -std=c++20 -O1 -Wall -Wextra -Werror $only -static server.cpp -o server -lws2_32 -lmswsock
     ;;
-  *) c++ -std=c++20 -O1 -Wall -Wextra -Werror -pthread server.cpp -o server ;;
+  *) c++ -std=c++20 -O1 -Wall -Wextra -Werror $only -pthread server.cpp -o server ;;
   esac
 }
 
@@ -94,7 +97,7 @@ play() {
     [ -n "$(field Cases)$(field Keeps)$(field Red)" ] || wrong 'its head has neither Cases nor Keeps nor Red'
     changed=$(sed '1,/^@@/d' "$patch" | grep -c '^[+-]')
     [ "$changed" -le $most ] || wrong "$changed changed lines, and $most are the most"
-    cp "$work/server" "$work/before"
+    [ -z "$judges" ] || cp "$work/server" "$work/before"
     patch -s --fuzz=0 "$work/server.cpp" "$patch" || { wrong 'does not apply' && return; }
     (cd "$work" && compile) || { wrong 'does not compile' && return; }
     [ -z "$judges" ] || judge

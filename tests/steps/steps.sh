@@ -95,6 +95,11 @@ play() {
       [ -n "$(field $name)" ] || wrong "its head has no $name"
     done
     [ -n "$(field Cases)$(field Keeps)$(field Red)" ] || wrong 'its head has neither Cases nor Keeps nor Red'
+    case $steps in # the text's table of them
+    */steps)
+      grep -qF "| [$number](${patch#*/}) | $(field Step) |" "$chapter/README.md" || wrong 'is not in the table of section 7'
+      ;;
+    esac
     changed=$(sed '1,/^@@/d' "$patch" | grep -c '^[+-]')
     [ "$changed" -le $most ] || wrong "$changed changed lines, and $most are the most"
     [ -z "$judges" ] || cp "$work/server" "$work/before"

@@ -119,7 +119,7 @@ FNR == 1 {
   folder = FILENAME
   sub(/[^\/]*$/, "", folder)
   chapter = folder ~ /^(\.\/)?0[0-9]_/
-  code = chapter ? content(folder "backend.cpp") content("common/library/server_base.h") content("common/library/connection_state.h") content("common/library/strand.h") (folder ~ /^0[12]_/ ? content("common/library/blocking_base.cpp") : "") : ""
+  code = chapter ? content(folder "backend.cpp") content(folder "server.cpp") content("common/library/server_base.h") content("common/library/connection_state.h") content("common/library/strand.h") (folder ~ /^0[12]_/ ? content("common/library/blocking_base.cpp") : "") : ""
 }
 
 chapter && /^## / { section = $2 + 0 }

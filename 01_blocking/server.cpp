@@ -17,7 +17,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -31,7 +30,6 @@
 #include <charconv>
 #include <chrono>
 #include <csignal>
-#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -228,21 +226,24 @@ void serve(Server& server, Client& client) {
 
 // What the clock says of a client.
 Step look(Server& server, Client& client, Time now) {
+  const Options& options = server.options;
+  const bool is_blocked = client.blocked != Time::max();
+  if (!is_blocked && options.idle_timeout == 0 && !server.stopping)
+    return Step::go_on;  // SCALE-03: no clock runs
   tcp_info info{};
   socklen_t size = sizeof info;
   getsockopt(client.socket.fd, IPPROTO_TCP, TCP_INFO, &info, &size);
   const Time last = std::exchange(client.looked, now);
   if (info.tcpi_bytes_acked > std::exchange(client.acknowledged, info.tcpi_bytes_acked)) {
-    client.moved = std::max(client.moved, last);              // TIME-06: a peer that takes bytes is not idle
-    if (client.blocked != Time::max()) client.blocked = now;  // BP-06: nor one that takes nothing
+    client.moved = std::max(client.moved, last);  // TIME-06: a peer that takes bytes is not idle
+    if (is_blocked) client.blocked = now;         // BP-06: nor one that takes nothing
   }
   const auto passed = [&](std::uint64_t time, Time since) {
     return since != Time::max() && now - since >= milliseconds(time);
   };
-  const Options& options = server.options;
   if (server.stopping && passed(options.drain_timeout, server.stopped)) return Step::reset;
   if (options.write_timeout > 0 && passed(options.write_timeout, client.blocked)) return Step::reset;
-  if (client.blocked != Time::max() || unread(client) > 0) return Step::go_on;
+  if (is_blocked || unread(client) > 0) return Step::go_on;
   if (options.idle_timeout > 0 && passed(options.idle_timeout, client.moved)) return Step::close;
   const bool has_had_all = info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0;
   if (client.finished && has_had_all) return Step::close;  // a stop waits for no FIN of one that has had all

@@ -259,7 +259,7 @@ bool sweep(Server& server) {  // whether anybody is here
   const std::lock_guard table(server.mutex);
   for (auto& [fd, client] : server.clients) {
     std::unique_lock turn(client.turn, std::try_to_lock);
-    if (!turn && server.stopping) turn.lock();          // STOP-05: the deadline is for busy clients too
+    if (!turn && server.stopping) turn.lock();          // the deadline is for busy clients too
     if (!turn || client.step != Step::go_on) continue;  // its thread is at work, so it is not silent
     client.step = look(server, client, now);
     // Each wakes the client's thread, which closes.

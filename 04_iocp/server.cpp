@@ -1,0 +1,557 @@
+// 04, a completion port: sketch.cpp made fit for real networks, in one file to take home. An echo: your service
+// goes where `receive` says so. It copes with short sends, half-close, resets, slow readers (a bounded queue),
+// silent clients, too few sockets, too many clients; and it stops in order.
+//
+//   AcceptEx, several started ahead      ==>  +------+  workers, one a core: recv, start a send for the client
+//   WSARecv of no bytes, one a client    ==>  | port |  whose packet this one got, and start what brings its
+//   WSASend, at most one a client        ==>  +------+  next; or take in a newcomer
+//   Ctrl-C, a tenth of a second  ==>  main thread: a look at the clock for all clients (sweep). It closes none:
+//                                     it cancels what a client has under way, and that is a packet for a worker
+//
+//   x86_64-w64-mingw32-g++-posix -std=c++20 -O2 -Wall -Wextra -static 04_iocp/server.cpp -o server.exe -lws2_32
+//   cl /std:c++20 /O2 /W4 /EHsc /DNOMINMAX 04_iocp/server.cpp ws2_32.lib                                  (MSVC)
+//   server.exe --port 7777
+
+#include <winsock2.h>  // first: it brings windows.h with it
+// And what builds on it.
+#include <fcntl.h>
+#include <io.h>
+#include <mstcpip.h>
+#include <mswsock.h>
+#include <ws2tcpip.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Time = Clock::time_point;
+using std::chrono::milliseconds;
+
+constexpr milliseconds between_sweeps{100};
+constexpr milliseconds silence_enough{500};  // of a client that a stop has sent its FIN
+constexpr std::size_t accepts_ahead = 32;    // newcomers that the kernel takes in before a worker looks
+// Queued for a client that reads slowly: above the high mark we read no more from it, at the low one we go on.
+constexpr std::size_t high_mark = 256 * 1024, low_mark = 64 * 1024;
+constexpr std::size_t most_a_send = 64 * 1024;  // BP-08: so that a slow peer is seen to take something
+
+struct Options {  // times in milliseconds; 0: no limit, or never
+  std::string host = "127.0.0.1";
+  std::uint64_t port = 0, max_connections = 0, idle_timeout = 0, write_timeout = 30000, drain_timeout = 5000;
+};
+
+struct Socket {  // owns a socket
+  explicit Socket(SOCKET socket) : handle(socket) {}
+  Socket(Socket&& other) noexcept : handle(std::exchange(other.handle, INVALID_SOCKET)) {}
+  Socket& operator=(Socket&& other) noexcept {
+    std::swap(handle, other.handle);
+    return *this;
+  }
+  ~Socket() {
+    if (handle != INVALID_SOCKET) closesocket(handle);
+  }
+  SOCKET handle;
+};
+
+// From its start until its packet has been taken an operation is the kernel's, and so are the bytes that it sends:
+// nothing of them is moved or freed before.
+struct Operation : OVERLAPPED {
+  bool pending = false;
+};
+
+struct Turn {  // a mutex. Not std::mutex: MinGW-w64's keeps some memory for each that was ever locked
+  void lock() { AcquireSRWLockExclusive(&lock_); }
+  bool try_lock() { return TryAcquireSRWLockExclusive(&lock_) != 0; }
+  void unlock() { ReleaseSRWLockExclusive(&lock_); }
+  SRWLOCK lock_ = SRWLOCK_INIT;
+};
+
+enum class Step { go_on, close, reset };  // what is next for a connection
+
+struct Client {
+  explicit Client(Socket accepted) : socket(std::move(accepted)) {}
+  Socket socket;
+  Turn turn{};                       // whoever holds it may touch what follows
+  Operation receiving{}, sending{};  // counted: the record stays until no packet of either can come
+  Step step = Step::go_on;           // anything else: it ends, with its last packet
+  Time moved = Clock::now();         // when its last bytes moved
+  std::string queue{};               // received, and not yet given back
+  std::string part{};                // taken from the queue to be sent
+  std::size_t part_sent = 0;         // the kernel has so many of these
+  bool congested = false;            // above the high mark, and not yet down to the low one
+  bool peer_finished = false;        // its FIN is in
+  bool finished = false;             // ours is out: a stop has sent it
+  Time blocked = Time::max();        // since when a send is under way
+  std::size_t pending() const { return queue.size() + part.size() - part_sent; }
+};
+using Clients = std::map<SOCKET, Client>;
+
+struct Accept : OVERLAPPED {
+  Socket socket{INVALID_SOCKET};  // made beforehand: AcceptEx fills it in
+  alignas(sockaddr_storage) std::array<char, 2 * (sizeof(sockaddr_storage) + 16)> addresses{};
+  std::atomic<bool> rests = true;  // until the next sweep
+};
+
+struct Server {
+  Options options;
+  Socket listener;
+  HANDLE port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, 0);
+  LPFN_ACCEPTEX accept_ex = nullptr;
+  std::array<Accept, accepts_ahead> accepts{};
+  std::atomic<int> accepting = 0;  // of them: under way, or a worker has the packet
+  std::mutex mutex{};  // of the table of clients, and of starting accepts. Taken after a turn, never before
+  Clients clients{};
+  std::mutex log_mutex{};
+  Time next_line{};  // of the log: one a second
+  int left_out = 0;  // lines since the last one
+  std::atomic<bool> stopping = false;
+  Time stopped{};  // since when
+};
+
+struct Line {  // of the log. Outlives all threads
+  HANDLE filled = nullptr;
+  std::array<char, 256> text{};
+  std::atomic<int> size = 0;
+} line;
+
+[[noreturn]] void fail(const std::string& what, DWORD error = GetLastError()) {
+  std::cerr << what << ": error " << error << " (net helpmsg " << error << " says what it means)\n";
+  std::exit(1);
+}
+
+// One line a second at the most. LIFE-07: a slow reader holds nobody up but write_log. It needs no memory.
+void log(Server& server, const char* what, DWORD error) {
+  const std::lock_guard lock(server.log_mutex);
+  const Time now = Clock::now();
+  if (now < server.next_line || line.size > 0) return void(++server.left_out);
+  server.next_line = now + std::chrono::seconds(1);
+  int size = std::snprintf(line.text.data(), line.text.size(), "%.80s", what);
+  if (error != 0) size += std::snprintf(&line.text[size], line.text.size() - size, ": error %lu", error);
+  if (const int more = std::exchange(server.left_out, 0))
+    size +=
+        std::snprintf(&line.text[size], line.text.size() - size, " (%d more like it were left out)", more);
+  line.text[size++] = '\n';
+  line.size = size;
+  SetEvent(line.filled);
+}
+
+// A thread of its own: a console whose text somebody marks, or a pipe that nobody reads, holds up a write.
+void write_log() {
+  while (true) {
+    WaitForSingleObject(line.filled, INFINITE);  // sleeps here
+    DWORD written = 0;
+    WriteFile(GetStdHandle(STD_ERROR_HANDLE), line.text.data(), line.size, &written, nullptr);
+    line.size = 0;
+  }
+}
+
+// A packet comes, even of what was done at once. Another worker may have it by now, and waits for this one's turn.
+bool started(Operation& operation, int result) {  // false: it failed, and there is no packet
+  operation.pending = result == 0 || WSAGetLastError() == WSA_IO_PENDING;
+  return operation.pending;
+}
+
+// For the client's next bytes, if it may send: a receive of no bytes, which is done when some are there. Until then
+// an idle client holds no buffer. False: no memory.
+bool ask(Client& client) {
+  if (client.receiving.pending || client.congested || client.peer_finished) return true;
+  WSABUF nothing{};
+  DWORD flags = 0;
+  client.receiving = {};
+  return started(client.receiving,
+                 WSARecv(client.socket.handle, &nothing, 1, nullptr, &flags, &client.receiving, nullptr));
+}
+
+// Towards an end: what is under way comes back as packets. Experiment (e) of first_receive.cpp says why the FIN goes
+// first.
+void cancel(Client& client) {
+  if (client.step == Step::close) shutdown(client.socket.handle, SD_SEND);
+  CancelIoEx(reinterpret_cast<HANDLE>(client.socket.handle), nullptr);  // fails if all of it is done already
+}
+
+// LIM-02, LIM-11: an accept that failed is left alone until the next sweep, or the workers would spin. It may be that
+// client's death: it concerns one client, never the listener, and 31 others are started.
+bool rest(Server& server, Accept& accept, DWORD error) {  // false
+  accept.rests = true;
+  log(server, "cannot accept a newcomer", error);
+  return false;
+}
+
+bool start_accept(Server& server, Accept& accept) {  // false: it rests
+  const int family = server.options.host.find(':') == std::string::npos ? AF_INET : AF_INET6;
+  // A new one each time: that of an accept that failed may not be used again.
+  accept.socket = Socket(
+      WSASocketW(family, SOCK_STREAM, 0, nullptr, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT));
+  if (accept.socket.handle == INVALID_SOCKET) return rest(server, accept, WSAGetLastError());
+  constexpr DWORD room = sizeof(sockaddr_storage) + 16;
+  DWORD size = 0;
+  static_cast<OVERLAPPED&>(accept) = {};
+  std::unique_lock lock(server.mutex);
+  if (server.stopping) return true;
+  ++server.accepting;
+  // Told to wait for no data: else 32 silent clients close the door (ABUSE-06). Its packet may come before it returns.
+  if (server.accept_ex(server.listener.handle, accept.socket.handle, accept.addresses.data(), 0, room, room,
+                       &size, &accept) ||
+      WSAGetLastError() == WSA_IO_PENDING)
+    return true;
+  const DWORD error = WSAGetLastError();
+  --server.accepting;
+  lock.unlock();
+  return rest(server, accept, error);
+}
+
+// What a newcomer needs. False: it is gone already, or there is no memory.
+bool prepare(Server& server, const Socket& socket) {
+  const auto set = [&socket](int level, int option, auto value) {
+    const auto* const bytes = reinterpret_cast<const char*>(&value);
+    return setsockopt(socket.handle, level, option, bytes, sizeof value) == 0;
+  };
+  u_long on = 1;
+  DWORD size = 0;
+  // ABUSE-08: a probe after a minute for one that has vanished without a word.
+  tcp_keepalive probes{.onoff = 1, .keepalivetime = 60'000, .keepaliveinterval = 15'000};
+  // The first: without it shutdown fails (AcceptEx; Wine does not notice). TCP_NODELAY: small replies at once.
+  return set(SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, server.listener.handle) &&
+         set(IPPROTO_TCP, TCP_NODELAY, DWORD{1}) && ioctlsocket(socket.handle, FIONBIO, &on) == 0 &&
+         WSAIoctl(socket.handle, SIO_KEEPALIVE_VALS, &probes, sizeof probes, nullptr, 0, &size, nullptr,
+                  nullptr) == 0;
+}
+
+void take_turn(Server& server, Client& client, Operation* done, DWORD bytes, DWORD error);
+
+void accept_client(Server& server, Accept& accept, DWORD error) try {
+  Socket socket = std::move(accept.socket);
+  if (server.stopping) return;  // STOP-04
+  if (error != 0) return void(rest(server, accept, error));
+  start_accept(server, accept);
+  if (!prepare(server, socket)) return;
+  const std::uint64_t most = server.options.max_connections;
+  std::unique_lock table(server.mutex);
+  if (most > 0 && server.clients.size() >= most) {  // LIM-01: a close tells it, silence would not
+    table.unlock();
+    return log(server, "a newcomer was closed: --max-connections are here", 0);
+  }
+  const SOCKET handle = socket.handle;
+  Client& client = server.clients.try_emplace(handle, std::move(socket)).first->second;
+  const auto key = reinterpret_cast<ULONG_PTR>(&client);  // comes with each of its packets
+  if (!CreateIoCompletionPort(reinterpret_cast<HANDLE>(handle), server.port, key, 0)) {
+    server.clients.erase(handle);
+    return;
+  }
+  table.unlock();
+  take_turn(server, client, nullptr, 0, 0);  // its first receive
+} catch (const std::bad_alloc&) {
+  log(server, "a newcomer was closed", ERROR_NOT_ENOUGH_MEMORY);
+}
+
+bool receive(Client& client, Time now) {  // false: the connection is broken
+  std::array<char, 16384> buffer;         // if there is more, the next receive is done at once
+  const int n = recv(client.socket.handle, buffer.data(), static_cast<int>(buffer.size()), 0);
+  if (n < 0) return WSAGetLastError() == WSAEWOULDBLOCK;
+  client.moved = now;
+  client.peer_finished = n == 0;
+  if (client.finished)
+    return true;  // CLOSE-02: what comes now is read all the same, or the close would reset
+  client.queue.append(buffer.data(), n);  // the echo
+  return true;
+}
+
+bool flush(Client& client, Time now) {      // false: the connection is broken
+  if (client.sending.pending) return true;  // one at a time: its packet goes on with the rest
+  if (client.part_sent == client.part.size()) {
+    client.part = std::exchange(client.queue, {});  // an idle client holds no buffer
+    client.part_sent = 0;
+  }
+  if (client.part.empty()) return true;
+  const std::size_t size = std::min(client.part.size() - client.part_sent, most_a_send);
+  WSABUF buffer{.len = static_cast<ULONG>(size), .buf = &client.part[client.part_sent]};
+  client.blocked = now;
+  client.sending = {};
+  return started(client.sending,
+                 WSASend(client.socket.handle, &buffer, 1, nullptr, 0, &client.sending, nullptr));
+}
+
+// What follows from where the connection stands.
+Step advance(Server& server, Client& client) {
+  client.congested = client.pending() > (client.congested ? low_mark : high_mark);
+  if (client.pending() > 0) return Step::go_on;
+  if (client.peer_finished) return Step::close;  // CLOSE-01: all that came before its FIN has been echoed
+  if (server.stopping && !client.finished) {
+    shutdown(client.socket.handle, SD_SEND);  // fails only if the peer is gone, which the next packet tells
+    client.finished = true;
+  }
+  return Step::go_on;
+}
+
+Step serve(Server& server, Client& client, const Operation* done, DWORD bytes, DWORD error) try {
+  if (client.step != Step::go_on) return client.step;
+  if (error != 0) return Step::reset;
+  const Time now = Clock::now();
+  if (done == &client.sending) {
+    client.part_sent += bytes;
+    client.moved = now;
+    client.blocked = Time::max();
+  }
+  if (done == &client.receiving && !receive(client, now)) return Step::reset;
+  if (!flush(client, now)) return Step::reset;
+  return advance(server, client);
+} catch (const std::bad_alloc&) {  // LIM-08: this client's loss alone
+  return Step::reset;
+}
+
+// In the client's turn. What is under way comes back first: each packet leads here again, and the last one closes.
+void close_connection(Server& server, Client& client, std::unique_lock<Turn>& turn) {
+  if (client.receiving.pending || client.sending.pending) return cancel(client);
+  const linger now{.l_onoff = 1, .l_linger = 0};
+  if (client.step == Step::reset)  // an orderly FIN behind a stream that was cut would be a lie
+    setsockopt(client.socket.handle, SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&now), sizeof now);
+  std::unique_lock table(server.mutex);
+  const auto gone = server.clients.extract(client.socket.handle);
+  table.unlock();
+  turn.unlock();
+}  // ~Socket sends a FIN
+
+void take_turn(Server& server, Client& client, Operation* done, DWORD bytes, DWORD error) {
+  std::unique_lock turn(client.turn);
+  if (done) done->pending = false;
+  client.step = serve(server, client, done, bytes, error);
+  if (client.step == Step::go_on && !ask(client)) client.step = Step::reset;
+  if (client.step != Step::go_on) close_connection(server, client, turn);
+}
+
+// What the clock says of a client. That a send is done is all that tells of a peer that takes bytes, and it may come
+// late: what Windows itself holds for the peer, 64 KiB or more, counts as taken. SIO_TCP_INFO, which Wine lacks, would
+// tell more.
+Step look(Server& server, Client& client, Time now) {
+  const auto passed = [&](std::uint64_t time, Time since) {
+    return since != Time::max() && now - since >= milliseconds(time);
+  };
+  const Options& options = server.options;
+  if (server.stopping && passed(options.drain_timeout, server.stopped)) return Step::reset;
+  const bool blocked = client.sending.pending && !HasOverlappedIoCompleted(&client.sending);
+  if (blocked && options.write_timeout > 0 && passed(options.write_timeout, client.blocked))
+    return Step::reset;
+  u_long unread = 0;
+  ioctlsocket(client.socket.handle, FIONREAD, &unread);
+  if (client.pending() > 0 || unread > 0) return Step::go_on;
+  if (options.idle_timeout > 0 && passed(options.idle_timeout, client.moved)) return Step::close;
+  // A stop waits for no FIN of one that has had all, and nobody tells when: it has been silent for a while.
+  if (client.finished && passed(silence_enough.count(), client.moved)) return Step::close;
+  return advance(server, client);
+}
+
+// Ten times a second, for all: simpler than a queue of timers, and late by a tenth of a second at the most.
+bool sweep(Server& server) {  // whether anybody is here
+  const Time now = Clock::now();
+  const bool accepting =
+      server.accepting > 0;  // first: a worker that takes a newcomer in counts until it is here
+  if (server.stopping && !accepting) server.listener = Socket(INVALID_SOCKET);
+  for (Accept& accept : server.accepts)
+    if (!server.stopping && accept.rests.exchange(false) && !start_accept(server, accept)) break;
+  const std::lock_guard table(server.mutex);
+  for (auto& [handle, client] : server.clients) {
+    const std::unique_lock turn(client.turn, std::try_to_lock);
+    if (!turn || client.step != Step::go_on) continue;  // a worker has it, so it is not silent
+    client.step = look(server, client, now);
+    if (client.step != Step::go_on) cancel(client);
+  }
+  return accepting || !server.clients.empty();
+}
+
+std::atomic<bool> system_ends_us = false;
+
+// The first Ctrl-C or Ctrl-Break stops in order, a second one at once. STOP-09: one Ctrl-C may come twice, from the
+// console and from a wrapper. Within half a second it is the same.
+void stop(Server& server) {
+  const Time now = Clock::now();
+  if (system_ends_us)  // five seconds after it has said so, whatever we do
+    server.options.drain_timeout = std::min<std::uint64_t>(server.options.drain_timeout, 4000);
+  if (server.stopping && now - server.stopped > milliseconds(500)) std::_Exit(1);
+  std::unique_lock lock(server.mutex);  // who starts an accept now has done it, or sees that we stop
+  if (server.stopping.exchange(true)) return;
+  lock.unlock();
+  server.stopped = now;
+  // STOP-04: new connects are refused as soon as the last accept is back, those in the backlog reset
+  CancelIoEx(reinterpret_cast<HANDLE>(server.listener.handle), nullptr);
+}
+
+void work(Server& server) {
+  while (true) {
+    DWORD bytes = 0;
+    ULONG_PTR key = 0;
+    OVERLAPPED* done = nullptr;
+    // One packet: of several the second would wait for the first, while other workers idle.
+    const BOOL good = GetQueuedCompletionStatus(server.port, &bytes, &key, &done, INFINITE);  // sleeps here
+    const DWORD error = good ? 0 : GetLastError();
+    if (!done && good) return;  // an exit packet
+    if (!done) {                // no operation has failed, but the wait
+      log(server, "cannot wait for packets", error);
+      Sleep(between_sweeps.count());
+    } else if (key == 0) {
+      accept_client(server, *static_cast<Accept*>(done), error);
+      --server.accepting;
+    } else {
+      take_turn(server, *reinterpret_cast<Client*>(key), static_cast<Operation*>(done), bytes, error);
+    }
+  }
+}
+
+void run(Server& server, HANDLE stops) {
+  GUID id = WSAID_ACCEPTEX;
+  DWORD size = 0;
+  if (!server.port ||
+      !CreateIoCompletionPort(reinterpret_cast<HANDLE>(server.listener.handle), server.port, 0, 0) ||
+      WSAIoctl(server.listener.handle, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &server.accept_ex,
+               sizeof server.accept_ex, &size, nullptr, nullptr) != 0)
+    fail("completion port");
+  std::vector<std::jthread> workers;
+  try {
+    std::thread(write_log).detach();
+    for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()); ++i)
+      workers.emplace_back([&server] { work(server); });
+  } catch (const std::system_error& error) {
+    if (workers.empty()) fail("no thread", error.code().value());
+    log(server, "fewer workers than cores", error.code().value());
+  }
+  while (sweep(server) || !server.stopping)
+    if (WaitForSingleObject(stops, between_sweeps.count()) == WAIT_OBJECT_0) stop(server);  // sleeps here
+  for (std::size_t i = 0; i < workers.size(); ++i)  // each takes one and no more, since it returns
+    while (!PostQueuedCompletionStatus(server.port, 0, 0, nullptr))
+      Sleep(between_sweeps.count());  // no memory
+}  // ~jthread joins
+
+// ---- the start: the process, the command line, the listener
+
+HANDLE asked_to_stop = nullptr;  // an event: the console's handler is given no argument
+
+BOOL WINAPI on_control(DWORD event) {           // in a thread of the system's
+  if (event == CTRL_LOGOFF_EVENT) return TRUE;  // services are told, whoever logs off
+  system_ends_us = system_ends_us || event == CTRL_CLOSE_EVENT || event == CTRL_SHUTDOWN_EVENT;
+  SetEvent(asked_to_stop);
+  if (system_ends_us) Sleep(INFINITE);  // as soon as we return it ends the process
+  return TRUE;
+}
+
+HANDLE prepare_process() {
+  _setmode(_fileno(stdout), _O_BINARY);  // lines end as on Linux
+  asked_to_stop = CreateEventW(nullptr, FALSE, FALSE, nullptr);
+  line.filled = CreateEventW(nullptr, FALSE, FALSE, nullptr);
+  SetConsoleCtrlHandler(nullptr, FALSE);  // a parent may have had Ctrl-C ignored, and that is inherited
+  WSADATA about;
+  if (!asked_to_stop || !line.filled || !SetConsoleCtrlHandler(on_control, TRUE)) fail("console");
+  if (const int error = WSAStartup(MAKEWORD(2, 2), &about)) fail("WSAStartup", error);
+  return asked_to_stop;
+}
+
+[[noreturn]] void refuse(const std::string& why) {
+  std::cerr << why << " (--help lists the options)\n";
+  std::exit(2);
+}
+
+void print(const std::string& text) {
+  if (!(std::cout << text << std::flush)) fail("standard output", ERROR_WRITE_FAULT);  // LIFE-12
+}
+
+std::string answer(std::string_view question, const Options& options) {
+  if (question == "--help")
+    return "An echo server, model iocp. Each option takes a value; times in milliseconds, 0 is never:\n"
+           "  --host (127.0.0.1)  --port (0: any)  --max-connections (0: no limit)\n"
+           "  --idle-timeout (0)  --write-timeout (30000)  --drain-timeout (5000; 0: not at all)\n"
+           "--describe and --help take none.\n";
+  const std::string most = std::to_string(options.max_connections);
+  const bool limited = options.max_connections > 0;
+  return R"({"model":"iocp","platform":"windows","service":"echo","clients_at_once":null,"threads":"one a core, and one",)"
+         R"("ceiling":{"connections":)" +
+         (limited ? most : "null") + R"(,"set_by":")" +
+         (limited ? R"(--max-connections","above":"close"}})" : R"(memory","above":"wait"}})") + "\n";
+}
+
+Options parse(int argc, char** argv) {
+  Options options;
+  const std::map<std::string_view, std::pair<std::uint64_t&, std::uint64_t>> numbers{
+      {"--port", {options.port, 65535}},
+      {"--max-connections", {options.max_connections, 1'000'000}},
+      {"--idle-timeout", {options.idle_timeout, 86'400'000}},
+      {"--write-timeout", {options.write_timeout, 86'400'000}},
+      {"--drain-timeout", {options.drain_timeout, 86'400'000}}};
+  std::string_view question;
+  for (int i = 1; i < argc; ++i) {
+    const std::string name = argv[i];
+    const auto number = numbers.find(name);
+    if (name == "--help" || name == "--describe") {
+      question = argv[i];
+      continue;
+    }
+    if (name != "--host" && number == numbers.end()) refuse("unknown argument '" + name + "'");
+    if (++i == argc) refuse(name + " takes a value");
+    const std::string_view text = argv[i];
+    if (name == "--host") {
+      options.host = text;
+      continue;
+    }
+    const auto& [value, most] = number->second;
+    const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || rest != text.data() + text.size() || value > most)
+      refuse(name + " takes a number from 0 to " + std::to_string(most) + ", not '" + argv[i] + "'");
+  }
+  if (question.empty()) return options;
+  print(answer(question, options));
+  std::exit(0);
+}
+
+Socket listen_on(const Options& options, std::uint16_t& port) {
+  const std::string service = std::to_string(options.port);
+  addrinfo hints{}, *found = nullptr;
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  hints.ai_socktype = SOCK_STREAM;
+  if (getaddrinfo(options.host.c_str(), service.c_str(), &hints, &found) != 0)
+    refuse("--host takes a numeric address, not '" + options.host + "'");
+  const std::unique_ptr<addrinfo, void(WSAAPI*)(addrinfo*)> address(found, freeaddrinfo);
+  Socket listener(WSASocketW(address->ai_family, SOCK_STREAM, 0, nullptr, 0,
+                             WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT));
+  const auto set = [&listener](int level, int option) {
+    const DWORD on = 1;
+    return setsockopt(listener.handle, level, option, reinterpret_cast<const char*>(&on), sizeof on) == 0;
+  };
+  auto size = static_cast<int>(address->ai_addrlen);
+  // Never SO_REUSEADDR, right on POSIX: on Windows two processes that both set it share the port (LIFE-02), and a
+  // restart waits for nothing without it (LIFE-03). SOMAXCONN alone is about 200 there.
+  if (listener.handle == INVALID_SOCKET || !set(SOL_SOCKET, SO_EXCLUSIVEADDRUSE) ||
+      (address->ai_family == AF_INET6 && !set(IPPROTO_IPV6, IPV6_V6ONLY)) ||
+      bind(listener.handle, address->ai_addr, size) != 0 || listen(listener.handle, -65535) != 0 ||
+      getsockname(listener.handle, address->ai_addr, &size) != 0)
+    fail("cannot listen on " + options.host + ":" + service);
+  port = ntohs(reinterpret_cast<sockaddr_in*>(address->ai_addr)->sin_port);  // in the same place for IPv6
+  return listener;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const HANDLE stops = prepare_process();
+  const Options options = parse(argc, argv);
+  std::uint16_t port = 0;
+  Server server{options, listen_on(options, port)};
+  print("READY model=iocp service=echo host=" + options.host + " port=" + std::to_string(port) +
+        " pid=" + std::to_string(GetCurrentProcessId()) + "\n");
+  run(server, stops);
+}

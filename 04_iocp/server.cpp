@@ -2,18 +2,17 @@
 // goes where `receive` says so. It copes with short sends, half-close, resets, slow readers (a bounded queue),
 // silent clients, too few sockets, too many clients; and it stops in order.
 //
-//   AcceptEx, several started ahead      ==>  +------+  workers, one a core: recv, start a send for the client
-//   WSARecv of no bytes, one a client    ==>  | port |  whose packet this one got, and start what brings its
-//   WSASend, at most one a client        ==>  +------+  next; or take in a newcomer
-//   Ctrl-C, a tenth of a second  ==>  main thread: a look at the clock for all clients (sweep). It closes none:
-//                                     it cancels what a client has under way, and that is a packet for a worker
+//   AcceptEx, 32 started ahead     ==>  +------+  workers, one a core: deal with the one thing that is done, and
+//   WSARecv of no bytes, a client  ==>  | port |  start what comes next: a send, a receive, an accept
+//   WSASend, at most one a client  ==>  +------+
+//   Ctrl-C, a tenth of a second    ==>  main thread: a look at the clock for all clients (sweep). It closes none:
+//                                       it cancels what a client has under way, and a worker is told of that
 //
 //   x86_64-w64-mingw32-g++-posix -std=c++20 -O2 -Wall -Wextra -static 04_iocp/server.cpp -o server.exe -lws2_32
-//   cl /std:c++20 /O2 /W4 /EHsc /DNOMINMAX 04_iocp/server.cpp ws2_32.lib                                  (MSVC)
-//   server.exe --port 7777
+//   cl /std:c++20 /O2 /W4 /EHsc /DNOMINMAX 04_iocp/server.cpp ws2_32.lib        (MSVC); then server.exe --port 7777
 
 #include <winsock2.h>  // first: it brings windows.h with it
-// And what builds on it.
+// What builds on it:
 #include <fcntl.h>
 #include <io.h>
 #include <mstcpip.h>
@@ -48,11 +47,10 @@ using Time = Clock::time_point;
 using std::chrono::milliseconds;
 
 constexpr milliseconds between_sweeps{100};
-constexpr milliseconds silence_enough{500};  // of a client that a stop has sent its FIN
-constexpr std::size_t accepts_ahead = 32;    // newcomers that the kernel takes in before a worker looks
+constexpr milliseconds silence_enough{500};  // of a client to which a stop has sent its FIN
 // Queued for a client that reads slowly: above the high mark we read no more from it, at the low one we go on.
 constexpr std::size_t high_mark = 256 * 1024, low_mark = 64 * 1024;
-constexpr std::size_t most_a_send = 64 * 1024;  // BP-08: so that a slow peer is seen to take something
+constexpr std::size_t most_a_send = 64 * 1024;  // BP-08: so that a slow reader is seen to take something
 
 struct Options {  // times in milliseconds; 0: no limit, or never
   std::string host = "127.0.0.1";
@@ -72,30 +70,29 @@ struct Socket {  // owns a socket
   SOCKET handle;
 };
 
-// From its start until its packet has been taken an operation is the kernel's, and so are the bytes that it sends:
-// nothing of them is moved or freed before.
-struct Operation : OVERLAPPED {
-  bool pending = false;
-};
-
-struct Turn {  // a mutex. Not std::mutex: MinGW-w64's keeps some memory for each that was ever locked
-  void lock() { AcquireSRWLockExclusive(&lock_); }
-  bool try_lock() { return TryAcquireSRWLockExclusive(&lock_) != 0; }
-  void unlock() { ReleaseSRWLockExclusive(&lock_); }
-  SRWLOCK lock_ = SRWLOCK_INIT;
+struct Mutex {  // MinGW-w64's std::mutex takes memory when it is locked first, and never gives it back
+  void lock() { AcquireSRWLockExclusive(&srw); }
+  bool try_lock() { return TryAcquireSRWLockExclusive(&srw) != 0; }
+  void unlock() { ReleaseSRWLockExclusive(&srw); }
+  SRWLOCK srw = SRWLOCK_INIT;
 };
 
 enum class Step { go_on, close, reset };  // what is next for a connection
 
+struct Operation
+    : OVERLAPPED {  // the kernel's, as are the bytes that it sends, until a worker has its packet
+  bool pending = false;
+};
+
 struct Client {
   explicit Client(Socket accepted) : socket(std::move(accepted)) {}
   Socket socket;
-  Turn turn{};                       // whoever holds it may touch what follows
-  Operation receiving{}, sending{};  // counted: the record stays until no packet of either can come
-  Step step = Step::go_on;           // anything else: it ends, with its last packet
+  Mutex turn{};                      // whoever holds it may touch what follows
+  Operation receiving{}, sending{};  // while either is pending, the record stays
+  Step step = Step::go_on;           // else: the last packet of the two closes
   Time moved = Clock::now();         // when its last bytes moved
   std::string queue{};               // received, and not yet given back
-  std::string part{};                // taken from the queue to be sent
+  std::string part{};                // of the queue: what is being sent
   std::size_t part_sent = 0;         // the kernel has so many of these
   bool congested = false;            // above the high mark, and not yet down to the low one
   bool peer_finished = false;        // its FIN is in
@@ -106,9 +103,10 @@ struct Client {
 using Clients = std::map<SOCKET, Client>;
 
 struct Accept : OVERLAPPED {
+  std::atomic<bool> pending =
+      false;                      // and until a worker has dealt with it. Else it rests until the next sweep
   Socket socket{INVALID_SOCKET};  // made beforehand: AcceptEx fills it in
   alignas(sockaddr_storage) std::array<char, 2 * (sizeof(sockaddr_storage) + 16)> addresses{};
-  std::atomic<bool> rests = true;  // until the next sweep
 };
 
 struct Server {
@@ -116,62 +114,57 @@ struct Server {
   Socket listener;
   HANDLE port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, 0);
   LPFN_ACCEPTEX accept_ex = nullptr;
-  std::array<Accept, accepts_ahead> accepts{};
-  std::atomic<int> accepting = 0;  // of them: under way, or a worker has the packet
-  std::mutex mutex{};  // of the table of clients, and of starting accepts. Taken after a turn, never before
+  std::array<Accept, 32> accepts{};  // so many newcomers come in before a worker looks
+  Mutex mutex{};  // of the table of clients, and of the start of accepts. Taken after a turn, never before
   Clients clients{};
-  std::mutex log_mutex{};
+  Mutex log_mutex{};
   Time next_line{};  // of the log: one a second
   int left_out = 0;  // lines since the last one
   std::atomic<bool> stopping = false;
   Time stopped{};  // since when
 };
 
-struct Line {  // of the log. Outlives all threads
-  HANDLE filled = nullptr;
-  std::array<char, 256> text{};
-  std::atomic<int> size = 0;
-} line;
-
 [[noreturn]] void fail(const std::string& what, DWORD error = GetLastError()) {
   std::cerr << what << ": error " << error << " (net helpmsg " << error << " says what it means)\n";
   std::exit(1);
 }
 
-// One line a second at the most. LIFE-07: a slow reader holds nobody up but write_log. It needs no memory.
+HANDLE line_is_there = nullptr;  // an event
+std::array<char, 256> line;      // of the log. Empty again when it has been written
+std::atomic<int> line_size = 0;
+
+// LIFE-07: a console whose text somebody marks, or a pipe that nobody reads, holds up this thread and nobody else.
+void write_log() {
+  for (DWORD written = 0;; line_size = 0) {
+    WaitForSingleObject(line_is_there, INFINITE);  // sleeps here
+    WriteFile(GetStdHandle(STD_ERROR_HANDLE), line.data(), line_size, &written, nullptr);
+  }
+}
+
+// One line a second at the most. LIM-08: it needs no memory.
 void log(Server& server, const char* what, DWORD error) {
   const std::lock_guard lock(server.log_mutex);
   const Time now = Clock::now();
-  if (now < server.next_line || line.size > 0) return void(++server.left_out);
+  if (now < server.next_line || line_size > 0) return void(++server.left_out);
   server.next_line = now + std::chrono::seconds(1);
-  int size = std::snprintf(line.text.data(), line.text.size(), "%.80s", what);
-  if (error != 0) size += std::snprintf(&line.text[size], line.text.size() - size, ": error %lu", error);
+  int size = std::snprintf(line.data(), line.size(), "%.80s: error %lu", what, error);
   if (const int more = std::exchange(server.left_out, 0))
-    size +=
-        std::snprintf(&line.text[size], line.text.size() - size, " (%d more like it were left out)", more);
-  line.text[size++] = '\n';
-  line.size = size;
-  SetEvent(line.filled);
+    size += std::snprintf(&line[size], line.size() - size, " (%d more like it were left out)", more);
+  line[size++] = '\n';
+  line_size = size;
+  SetEvent(line_is_there);
 }
 
-// A thread of its own: a console whose text somebody marks, or a pipe that nobody reads, holds up a write.
-void write_log() {
-  while (true) {
-    WaitForSingleObject(line.filled, INFINITE);  // sleeps here
-    DWORD written = 0;
-    WriteFile(GetStdHandle(STD_ERROR_HANDLE), line.text.data(), line.size, &written, nullptr);
-    line.size = 0;
-  }
+bool set(const Socket& socket, int level, int option, auto value) {
+  return setsockopt(socket.handle, level, option, reinterpret_cast<const char*>(&value), sizeof value) == 0;
 }
 
 // A packet comes, even of what was done at once. Another worker may have it by now, and waits for this one's turn.
 bool started(Operation& operation, int result) {  // false: it failed, and there is no packet
-  operation.pending = result == 0 || WSAGetLastError() == WSA_IO_PENDING;
-  return operation.pending;
+  return operation.pending = result == 0 || WSAGetLastError() == WSA_IO_PENDING;
 }
 
-// For the client's next bytes, if it may send: a receive of no bytes, which is done when some are there. Until then
-// an idle client holds no buffer. False: no memory.
+// A receive of no bytes is done when some are there, and until then an idle client holds no buffer. False: no memory.
 bool ask(Client& client) {
   if (client.receiving.pending || client.congested || client.peer_finished) return true;
   WSABUF nothing{};
@@ -181,90 +174,72 @@ bool ask(Client& client) {
                  WSARecv(client.socket.handle, &nothing, 1, nullptr, &flags, &client.receiving, nullptr));
 }
 
-// Towards an end: what is under way comes back as packets. Experiment (e) of first_receive.cpp says why the FIN goes
-// first.
+// What is under way comes back. The FIN goes first: experiment (e) of first_receive.cpp.
 void cancel(Client& client) {
   if (client.step == Step::close) shutdown(client.socket.handle, SD_SEND);
   CancelIoEx(reinterpret_cast<HANDLE>(client.socket.handle), nullptr);  // fails if all of it is done already
 }
 
-// LIM-02, LIM-11: an accept that failed is left alone until the next sweep, or the workers would spin. It may be that
-// client's death: it concerns one client, never the listener, and 31 others are started.
+// LIM-02, LIM-11: an accept that failed is left alone until the next sweep, or the workers would spin. It may have been
+// that client's death, which does not concern the other 31.
 bool rest(Server& server, Accept& accept, DWORD error) {  // false
-  accept.rests = true;
-  log(server, "cannot accept a newcomer", error);
+  accept.pending = false;
+  if (!server.stopping) log(server, "cannot accept; newcomers wait", error);
   return false;
 }
 
 bool start_accept(Server& server, Accept& accept) {  // false: it rests
   const int family = server.options.host.find(':') == std::string::npos ? AF_INET : AF_INET6;
+  constexpr DWORD mode = WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT,
+                  room = sizeof(sockaddr_storage) + 16;
   // A new one each time: that of an accept that failed may not be used again.
-  accept.socket = Socket(
-      WSASocketW(family, SOCK_STREAM, 0, nullptr, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT));
-  if (accept.socket.handle == INVALID_SOCKET) return rest(server, accept, WSAGetLastError());
-  constexpr DWORD room = sizeof(sockaddr_storage) + 16;
+  accept.socket = Socket(WSASocketW(family, SOCK_STREAM, 0, nullptr, 0, mode));
   DWORD size = 0;
   static_cast<OVERLAPPED&>(accept) = {};
-  std::unique_lock lock(server.mutex);
-  if (server.stopping) return true;
-  ++server.accepting;
-  // Told to wait for no data: else 32 silent clients close the door (ABUSE-06). Its packet may come before it returns.
+  const std::lock_guard lock(server.mutex);
+  accept.pending = true;  // first: its packet may be here before the call returns
+  if (accept.socket.handle == INVALID_SOCKET || server.stopping)
+    return rest(server, accept, WSAGetLastError());
+  // To wait for no data: else 32 silent clients close the door (ABUSE-06).
   if (server.accept_ex(server.listener.handle, accept.socket.handle, accept.addresses.data(), 0, room, room,
                        &size, &accept) ||
       WSAGetLastError() == WSA_IO_PENDING)
     return true;
-  const DWORD error = WSAGetLastError();
-  --server.accepting;
-  lock.unlock();
-  return rest(server, accept, error);
+  return rest(server, accept, WSAGetLastError());
 }
 
-// What a newcomer needs. False: it is gone already, or there is no memory.
-bool prepare(Server& server, const Socket& socket) {
-  const auto set = [&socket](int level, int option, auto value) {
-    const auto* const bytes = reinterpret_cast<const char*>(&value);
-    return setsockopt(socket.handle, level, option, bytes, sizeof value) == 0;
-  };
+bool prepare(const Server& server,
+             const Socket& socket) {  // false: it is gone already, or there is no memory
   u_long on = 1;
   DWORD size = 0;
-  // ABUSE-08: a probe after a minute for one that has vanished without a word.
   tcp_keepalive probes{.onoff = 1, .keepalivetime = 60'000, .keepaliveinterval = 15'000};
-  // The first: without it shutdown fails (AcceptEx; Wine does not notice). TCP_NODELAY: small replies at once.
-  return set(SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, server.listener.handle) &&
-         set(IPPROTO_TCP, TCP_NODELAY, DWORD{1}) && ioctlsocket(socket.handle, FIONBIO, &on) == 0 &&
+  // Without the first shutdown fails (AcceptEx; Wine does not notice). The rest: small replies at once, no waiting,
+  // and, ABUSE-08, a probe after a minute for one that has vanished without a word.
+  return set(socket, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, server.listener.handle) &&
+         set(socket, IPPROTO_TCP, TCP_NODELAY, DWORD{1}) && ioctlsocket(socket.handle, FIONBIO, &on) == 0 &&
          WSAIoctl(socket.handle, SIO_KEEPALIVE_VALS, &probes, sizeof probes, nullptr, 0, &size, nullptr,
                   nullptr) == 0;
 }
 
-void take_turn(Server& server, Client& client, Operation* done, DWORD bytes, DWORD error);
-
-void accept_client(Server& server, Accept& accept, DWORD error) try {
-  Socket socket = std::move(accept.socket);
-  if (server.stopping) return;  // STOP-04
-  if (error != 0) return void(rest(server, accept, error));
-  start_accept(server, accept);
-  if (!prepare(server, socket)) return;
+void accept_client(Server& server, Socket socket) try {
+  if (server.stopping || !prepare(server, socket)) return;  // STOP-04
   const std::uint64_t most = server.options.max_connections;
-  std::unique_lock table(server.mutex);
-  if (most > 0 && server.clients.size() >= most) {  // LIM-01: a close tells it, silence would not
-    table.unlock();
-    return log(server, "a newcomer was closed: --max-connections are here", 0);
-  }
+  const std::lock_guard table(server.mutex);
+  if (most > 0 && server.clients.size() >= most)  // LIM-01: a close tells it, silence would not
+    return log(server, "a newcomer was closed, --max-connections are here", ERROR_CONNECTION_COUNT_LIMIT);
   const SOCKET handle = socket.handle;
   Client& client = server.clients.try_emplace(handle, std::move(socket)).first->second;
   const auto key = reinterpret_cast<ULONG_PTR>(&client);  // comes with each of its packets
-  if (!CreateIoCompletionPort(reinterpret_cast<HANDLE>(handle), server.port, key, 0)) {
+  client.receiving.pending = true;  // as if some bytes were there: that packet is its first turn
+  if (!CreateIoCompletionPort(reinterpret_cast<HANDLE>(handle), server.port, key, 0) ||
+      !PostQueuedCompletionStatus(server.port, 0, key, &client.receiving))
     server.clients.erase(handle);
-    return;
-  }
-  table.unlock();
-  take_turn(server, client, nullptr, 0, 0);  // its first receive
 } catch (const std::bad_alloc&) {
   log(server, "a newcomer was closed", ERROR_NOT_ENOUGH_MEMORY);
 }
 
 bool receive(Client& client, Time now) {  // false: the connection is broken
-  std::array<char, 16384> buffer;         // if there is more, the next receive is done at once
+  std::array<char, 16384> buffer;
   const int n = recv(client.socket.handle, buffer.data(), static_cast<int>(buffer.size()), 0);
   if (n < 0) return WSAGetLastError() == WSAEWOULDBLOCK;
   client.moved = now;
@@ -284,10 +259,11 @@ bool flush(Client& client, Time now) {      // false: the connection is broken
   if (client.part.empty()) return true;
   const std::size_t size = std::min(client.part.size() - client.part_sent, most_a_send);
   WSABUF buffer{.len = static_cast<ULONG>(size), .buf = &client.part[client.part_sent]};
-  client.blocked = now;
+  client.moved = now;
   client.sending = {};
-  return started(client.sending,
-                 WSASend(client.socket.handle, &buffer, 1, nullptr, 0, &client.sending, nullptr));
+  const int result = WSASend(client.socket.handle, &buffer, 1, nullptr, 0, &client.sending, nullptr);
+  if (result != 0) client.blocked = now;  // TIME-04: the write timeout runs from here
+  return started(client.sending, result);
 }
 
 // What follows from where the connection stands.
@@ -296,77 +272,73 @@ Step advance(Server& server, Client& client) {
   if (client.pending() > 0) return Step::go_on;
   if (client.peer_finished) return Step::close;  // CLOSE-01: all that came before its FIN has been echoed
   if (server.stopping && !client.finished) {
-    shutdown(client.socket.handle, SD_SEND);  // fails only if the peer is gone, which the next packet tells
+    shutdown(client.socket.handle, SD_SEND);  // fails only if the peer is gone, which the next recv tells
     client.finished = true;
   }
   return Step::go_on;
 }
 
-Step serve(Server& server, Client& client, const Operation* done, DWORD bytes, DWORD error) try {
+Step serve(Server& server, Client& client, const Operation& done, DWORD bytes, DWORD error) try {
   if (client.step != Step::go_on) return client.step;
   if (error != 0) return Step::reset;
-  const Time now = Clock::now();
-  if (done == &client.sending) {
+  const Time now = Clock::now();  // TIME-07: read before a send, behind which this thread may be held up
+  if (&done == &client.sending) {
     client.part_sent += bytes;
-    client.moved = now;
-    client.blocked = Time::max();
+    if (std::exchange(client.blocked, Time::max()) != Time::max())
+      client.moved = now;  // else: when it was started
   }
-  if (done == &client.receiving && !receive(client, now)) return Step::reset;
+  if (&done == &client.receiving && !receive(client, now)) return Step::reset;
   if (!flush(client, now)) return Step::reset;
   return advance(server, client);
 } catch (const std::bad_alloc&) {  // LIM-08: this client's loss alone
   return Step::reset;
 }
 
-// In the client's turn. What is under way comes back first: each packet leads here again, and the last one closes.
-void close_connection(Server& server, Client& client, std::unique_lock<Turn>& turn) {
+// In the client's turn. With operations under way it only cancels, and the packet of the last one leads here again.
+void close_connection(Server& server, Client& client, std::unique_lock<Mutex>& turn) {
   if (client.receiving.pending || client.sending.pending) return cancel(client);
-  const linger now{.l_onoff = 1, .l_linger = 0};
   if (client.step == Step::reset)  // an orderly FIN behind a stream that was cut would be a lie
-    setsockopt(client.socket.handle, SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&now), sizeof now);
+    set(client.socket, SOL_SOCKET, SO_LINGER, linger{.l_onoff = 1, .l_linger = 0});
   std::unique_lock table(server.mutex);
   const auto gone = server.clients.extract(client.socket.handle);
   table.unlock();
   turn.unlock();
 }  // ~Socket sends a FIN
 
-void take_turn(Server& server, Client& client, Operation* done, DWORD bytes, DWORD error) {
+void take_turn(Server& server, Client& client, Operation& done, DWORD bytes, DWORD error) {
   std::unique_lock turn(client.turn);
-  if (done) done->pending = false;
+  done.pending = false;
   client.step = serve(server, client, done, bytes, error);
   if (client.step == Step::go_on && !ask(client)) client.step = Step::reset;
   if (client.step != Step::go_on) close_connection(server, client, turn);
 }
 
-// What the clock says of a client. That a send is done is all that tells of a peer that takes bytes, and it may come
-// late: what Windows itself holds for the peer, 64 KiB or more, counts as taken. SIO_TCP_INFO, which Wine lacks, would
-// tell more.
+// What the clock says of a client. A peer has taken something when a send is done: what Windows holds for it, 64 KiB or
+// more, counts as taken. SIO_TCP_INFO, which Wine lacks, would tell it exactly (TIME-06).
 Step look(Server& server, Client& client, Time now) {
-  const auto passed = [&](std::uint64_t time, Time since) {
-    return since != Time::max() && now - since >= milliseconds(time);
-  };
   const Options& options = server.options;
-  if (server.stopping && passed(options.drain_timeout, server.stopped)) return Step::reset;
+  const auto passed = [now](auto time, Time since) { return time > 0 && now - since >= milliseconds(time); };
+  if (server.stopping && now - server.stopped >= milliseconds(options.drain_timeout)) return Step::reset;
   const bool blocked = client.sending.pending && !HasOverlappedIoCompleted(&client.sending);
-  if (blocked && options.write_timeout > 0 && passed(options.write_timeout, client.blocked))
-    return Step::reset;
+  if (blocked && passed(options.write_timeout, client.blocked)) return Step::reset;
+  const bool idle = passed(options.idle_timeout, client.moved);
   u_long unread = 0;
-  ioctlsocket(client.socket.handle, FIONREAD, &unread);
-  if (client.pending() > 0 || unread > 0) return Step::go_on;
-  if (options.idle_timeout > 0 && passed(options.idle_timeout, client.moved)) return Step::close;
-  // A stop waits for no FIN of one that has had all, and nobody tells when: it has been silent for a while.
-  if (client.finished && passed(silence_enough.count(), client.moved)) return Step::close;
+  if (client.pending() > 0 || !(idle || server.stopping)) return Step::go_on;
+  if (ioctlsocket(client.socket.handle, FIONREAD, &unread) == 0 && unread > 0) return Step::go_on;
+  // A stop waits for no FIN of one that has had all. Nobody tells when: after a while of silence.
+  if (idle || (client.finished && now - client.moved >= silence_enough)) return Step::close;
   return advance(server, client);
 }
 
 // Ten times a second, for all: simpler than a queue of timers, and late by a tenth of a second at the most.
 bool sweep(Server& server) {  // whether anybody is here
   const Time now = Clock::now();
-  const bool accepting =
-      server.accepting > 0;  // first: a worker that takes a newcomer in counts until it is here
-  if (server.stopping && !accepting) server.listener = Socket(INVALID_SOCKET);
   for (Accept& accept : server.accepts)
-    if (!server.stopping && accept.rests.exchange(false) && !start_accept(server, accept)) break;
+    if (!accept.pending && !start_accept(server, accept)) break;
+  bool here = false;  // newcomers first, who become clients
+  for (const Accept& accept : server.accepts)
+    here |= accept.pending;
+  if (server.stopping && !here) server.listener = Socket(INVALID_SOCKET);
   const std::lock_guard table(server.mutex);
   for (auto& [handle, client] : server.clients) {
     const std::unique_lock turn(client.turn, std::try_to_lock);
@@ -374,25 +346,32 @@ bool sweep(Server& server) {  // whether anybody is here
     client.step = look(server, client, now);
     if (client.step != Step::go_on) cancel(client);
   }
-  return accepting || !server.clients.empty();
+  return here || !server.clients.empty();
 }
 
+HANDLE asked_to_stop = nullptr;  // an event
 std::atomic<bool> system_ends_us = false;
 
-// The first Ctrl-C or Ctrl-Break stops in order, a second one at once. STOP-09: one Ctrl-C may come twice, from the
-// console and from a wrapper. Within half a second it is the same.
+BOOL WINAPI on_control(DWORD event) {           // in a thread of the system's
+  if (event == CTRL_LOGOFF_EVENT) return TRUE;  // services are told, whoever logs off
+  system_ends_us = system_ends_us || event == CTRL_CLOSE_EVENT || event == CTRL_SHUTDOWN_EVENT;
+  SetEvent(asked_to_stop);
+  if (system_ends_us) Sleep(INFINITE);  // it ends the process as soon as we return, or after five seconds
+  return TRUE;
+}
+
+// The first signal stops in order, a second one at once. STOP-09: one Ctrl-C may come twice, from the console
+// and from a wrapper. Within half a second it is the same.
 void stop(Server& server) {
   const Time now = Clock::now();
-  if (system_ends_us)  // five seconds after it has said so, whatever we do
-    server.options.drain_timeout = std::min<std::uint64_t>(server.options.drain_timeout, 4000);
   if (server.stopping && now - server.stopped > milliseconds(500)) std::_Exit(1);
-  std::unique_lock lock(server.mutex);  // who starts an accept now has done it, or sees that we stop
+  std::uint64_t& drain = server.options.drain_timeout;
+  if (system_ends_us) drain = std::min<std::uint64_t>(drain, 4000);
+  const std::lock_guard lock(server.mutex);  // each accept was started before, and is cancelled, or never is
   if (server.stopping.exchange(true)) return;
-  lock.unlock();
   server.stopped = now;
-  // STOP-04: new connects are refused as soon as the last accept is back, those in the backlog reset
   CancelIoEx(reinterpret_cast<HANDLE>(server.listener.handle), nullptr);
-}
+}  // STOP-04: with the last of them the listener closes, new connects are refused, those in the backlog reset
 
 void work(Server& server) {
   while (true) {
@@ -402,30 +381,32 @@ void work(Server& server) {
     // One packet: of several the second would wait for the first, while other workers idle.
     const BOOL good = GetQueuedCompletionStatus(server.port, &bytes, &key, &done, INFINITE);  // sleeps here
     const DWORD error = good ? 0 : GetLastError();
-    if (!done && good) return;  // an exit packet
-    if (!done) {                // no operation has failed, but the wait
-      log(server, "cannot wait for packets", error);
+    if (!done && good) return;                        // an exit packet
+    if (!done) {                                      // no operation has failed, but the wait
+      log(server, "cannot wait for packets", error);  // such as: no memory. Tried again
       Sleep(between_sweeps.count());
-    } else if (key == 0) {
-      accept_client(server, *static_cast<Accept*>(done), error);
-      --server.accepting;
+    } else if (key != 0) {
+      take_turn(server, *reinterpret_cast<Client*>(key), *static_cast<Operation*>(done), bytes, error);
+    } else if (Accept& accept = static_cast<Accept&>(*done); error != 0) {
+      rest(server, accept, error);
     } else {
-      take_turn(server, *reinterpret_cast<Client*>(key), static_cast<Operation*>(done), bytes, error);
+      accept_client(server, std::move(accept.socket));
+      start_accept(server, accept);
     }
   }
 }
 
-void run(Server& server, HANDLE stops) {
+void run(Server& server) {
   GUID id = WSAID_ACCEPTEX;
   DWORD size = 0;
-  if (!server.port ||
-      !CreateIoCompletionPort(reinterpret_cast<HANDLE>(server.listener.handle), server.port, 0, 0) ||
-      WSAIoctl(server.listener.handle, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &server.accept_ex,
+  const SOCKET listener = server.listener.handle;
+  if (!server.port || !CreateIoCompletionPort(reinterpret_cast<HANDLE>(listener), server.port, 0, 0) ||
+      WSAIoctl(listener, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &server.accept_ex,
                sizeof server.accept_ex, &size, nullptr, nullptr) != 0)
     fail("completion port");
   std::vector<std::jthread> workers;
   try {
-    std::thread(write_log).detach();
+    std::thread(write_log).detach();  // it may be held up for ever
     for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()); ++i)
       workers.emplace_back([&server] { work(server); });
   } catch (const std::system_error& error) {
@@ -433,33 +414,23 @@ void run(Server& server, HANDLE stops) {
     log(server, "fewer workers than cores", error.code().value());
   }
   while (sweep(server) || !server.stopping)
-    if (WaitForSingleObject(stops, between_sweeps.count()) == WAIT_OBJECT_0) stop(server);  // sleeps here
-  for (std::size_t i = 0; i < workers.size(); ++i)  // each takes one and no more, since it returns
+    if (WaitForSingleObject(asked_to_stop, between_sweeps.count()) == WAIT_OBJECT_0)
+      stop(server);                                 // sleeps here
+  for (std::size_t i = 0; i < workers.size(); ++i)  // an exit packet for each
     while (!PostQueuedCompletionStatus(server.port, 0, 0, nullptr))
       Sleep(between_sweeps.count());  // no memory
 }  // ~jthread joins
 
 // ---- the start: the process, the command line, the listener
 
-HANDLE asked_to_stop = nullptr;  // an event: the console's handler is given no argument
-
-BOOL WINAPI on_control(DWORD event) {           // in a thread of the system's
-  if (event == CTRL_LOGOFF_EVENT) return TRUE;  // services are told, whoever logs off
-  system_ends_us = system_ends_us || event == CTRL_CLOSE_EVENT || event == CTRL_SHUTDOWN_EVENT;
-  SetEvent(asked_to_stop);
-  if (system_ends_us) Sleep(INFINITE);  // as soon as we return it ends the process
-  return TRUE;
-}
-
-HANDLE prepare_process() {
-  _setmode(_fileno(stdout), _O_BINARY);  // lines end as on Linux
-  asked_to_stop = CreateEventW(nullptr, FALSE, FALSE, nullptr);
-  line.filled = CreateEventW(nullptr, FALSE, FALSE, nullptr);
-  SetConsoleCtrlHandler(nullptr, FALSE);  // a parent may have had Ctrl-C ignored, and that is inherited
+void prepare_process() {
   WSADATA about;
-  if (!asked_to_stop || !line.filled || !SetConsoleCtrlHandler(on_control, TRUE)) fail("console");
   if (const int error = WSAStartup(MAKEWORD(2, 2), &about)) fail("WSAStartup", error);
-  return asked_to_stop;
+  _setmode(_fileno(stdout), _O_BINARY);  // lines end in \n, here too
+  line_is_there = CreateEventW(nullptr, FALSE, FALSE, nullptr);
+  asked_to_stop = CreateEventW(nullptr, FALSE, FALSE, nullptr);
+  SetConsoleCtrlHandler(nullptr, FALSE);  // a parent may have had Ctrl-C ignored, and that is inherited
+  if (!line_is_there || !asked_to_stop || !SetConsoleCtrlHandler(on_control, TRUE)) fail("console");
 }
 
 [[noreturn]] void refuse(const std::string& why) {
@@ -528,15 +499,11 @@ Socket listen_on(const Options& options, std::uint16_t& port) {
   const std::unique_ptr<addrinfo, void(WSAAPI*)(addrinfo*)> address(found, freeaddrinfo);
   Socket listener(WSASocketW(address->ai_family, SOCK_STREAM, 0, nullptr, 0,
                              WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT));
-  const auto set = [&listener](int level, int option) {
-    const DWORD on = 1;
-    return setsockopt(listener.handle, level, option, reinterpret_cast<const char*>(&on), sizeof on) == 0;
-  };
   auto size = static_cast<int>(address->ai_addrlen);
   // Never SO_REUSEADDR, right on POSIX: on Windows two processes that both set it share the port (LIFE-02), and a
   // restart waits for nothing without it (LIFE-03). SOMAXCONN alone is about 200 there.
-  if (listener.handle == INVALID_SOCKET || !set(SOL_SOCKET, SO_EXCLUSIVEADDRUSE) ||
-      (address->ai_family == AF_INET6 && !set(IPPROTO_IPV6, IPV6_V6ONLY)) ||
+  if (listener.handle == INVALID_SOCKET || !set(listener, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, DWORD{1}) ||
+      (address->ai_family == AF_INET6 && !set(listener, IPPROTO_IPV6, IPV6_V6ONLY, DWORD{1})) ||
       bind(listener.handle, address->ai_addr, size) != 0 || listen(listener.handle, -65535) != 0 ||
       getsockname(listener.handle, address->ai_addr, &size) != 0)
     fail("cannot listen on " + options.host + ":" + service);
@@ -547,11 +514,11 @@ Socket listen_on(const Options& options, std::uint16_t& port) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const HANDLE stops = prepare_process();
+  prepare_process();
   const Options options = parse(argc, argv);
   std::uint16_t port = 0;
   Server server{options, listen_on(options, port)};
   print("READY model=iocp service=echo host=" + options.host + " port=" + std::to_string(port) +
         " pid=" + std::to_string(GetCurrentProcessId()) + "\n");
-  run(server, stops);
+  run(server);
 }

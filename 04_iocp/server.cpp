@@ -46,7 +46,7 @@ using Clock = std::chrono::steady_clock;
 using Time = Clock::time_point;
 using std::chrono::milliseconds;
 
-constexpr milliseconds between_sweeps{100};
+constexpr DWORD between_sweeps = 100;        // milliseconds
 constexpr milliseconds silence_enough{500};  // of a client to which a stop has sent its FIN
 // Queued for a client that reads slowly: above the high mark we read no more from it, at the low one we go on.
 constexpr std::size_t high_mark = 256 * 1024, low_mark = 64 * 1024;
@@ -79,8 +79,8 @@ struct Mutex {  // MinGW-w64's std::mutex takes memory when it is locked first, 
 
 enum class Step { go_on, close, reset };  // what is next for a connection
 
-struct Operation
-    : OVERLAPPED {  // the kernel's, as are the bytes that it sends, until a worker has its packet
+// From its start until a worker has its packet it is the kernel's, and so are the bytes that it sends.
+struct Operation : OVERLAPPED {
   bool pending = false;
 };
 
@@ -102,11 +102,11 @@ struct Client {
 };
 using Clients = std::map<SOCKET, Client>;
 
+constexpr DWORD room = sizeof(sockaddr_storage) + 16;  // for an address, says AcceptEx
 struct Accept : OVERLAPPED {
-  std::atomic<bool> pending =
-      false;                      // and until a worker has dealt with it. Else it rests until the next sweep
   Socket socket{INVALID_SOCKET};  // made beforehand: AcceptEx fills it in
-  alignas(sockaddr_storage) std::array<char, 2 * (sizeof(sockaddr_storage) + 16)> addresses{};
+  std::array<char, 2 * room> addresses{};
+  std::atomic<bool> pending = false;  // until a worker has dealt with it. Else it rests until the next sweep
 };
 
 struct Server {
@@ -114,7 +114,7 @@ struct Server {
   Socket listener;
   HANDLE port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, 0);
   LPFN_ACCEPTEX accept_ex = nullptr;
-  std::array<Accept, 32> accepts{};  // so many newcomers come in before a worker looks
+  std::array<Accept, 32> accepts{};  // so many newcomers get in before a worker looks
   Mutex mutex{};  // of the table of clients, and of the start of accepts. Taken after a turn, never before
   Clients clients{};
   Mutex log_mutex{};
@@ -129,9 +129,9 @@ struct Server {
   std::exit(1);
 }
 
-HANDLE line_is_there = nullptr;  // an event
-std::array<char, 256> line;      // of the log. Empty again when it has been written
-std::atomic<int> line_size = 0;
+const HANDLE line_is_there = CreateEventW(nullptr, FALSE, FALSE, nullptr);
+std::array<char, 256> line;      // of the log
+std::atomic<int> line_size = 0;  // 0: it has been written
 
 // LIFE-07: a console whose text somebody marks, or a pipe that nobody reads, holds up this thread and nobody else.
 void write_log() {
@@ -188,37 +188,37 @@ bool rest(Server& server, Accept& accept, DWORD error) {  // false
   return false;
 }
 
+Socket make_socket(int family) {
+  return Socket(
+      WSASocketW(family, SOCK_STREAM, 0, nullptr, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT));
+}
+
 bool start_accept(Server& server, Accept& accept) {  // false: it rests
-  const int family = server.options.host.find(':') == std::string::npos ? AF_INET : AF_INET6;
-  constexpr DWORD mode = WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT,
-                  room = sizeof(sockaddr_storage) + 16;
   // A new one each time: that of an accept that failed may not be used again.
-  accept.socket = Socket(WSASocketW(family, SOCK_STREAM, 0, nullptr, 0, mode));
-  DWORD size = 0;
+  accept.socket = make_socket(server.options.host.find(':') == std::string::npos ? AF_INET : AF_INET6);
   static_cast<OVERLAPPED&>(accept) = {};
+  DWORD size = 0;
   const std::lock_guard lock(server.mutex);
-  accept.pending = true;  // first: its packet may be here before the call returns
-  if (accept.socket.handle == INVALID_SOCKET || server.stopping)
-    return rest(server, accept, WSAGetLastError());
-  // To wait for no data: else 32 silent clients close the door (ABUSE-06).
-  if (server.accept_ex(server.listener.handle, accept.socket.handle, accept.addresses.data(), 0, room, room,
-                       &size, &accept) ||
-      WSAGetLastError() == WSA_IO_PENDING)
+  accept.pending = true;  // before the call: its packet may be here before it returns
+  if (accept.socket.handle != INVALID_SOCKET && !server.stopping &&
+      // To wait for no data: else 32 silent clients close the door (ABUSE-06).
+      (server.accept_ex(server.listener.handle, accept.socket.handle, accept.addresses.data(), 0, room, room,
+                        &size, &accept) ||
+       WSAGetLastError() == WSA_IO_PENDING))
     return true;
   return rest(server, accept, WSAGetLastError());
 }
 
-bool prepare(const Server& server,
-             const Socket& socket) {  // false: it is gone already, or there is no memory
+bool prepare(const Server& server, const Socket& socket) {  // false: it is gone already
   u_long on = 1;
   DWORD size = 0;
   tcp_keepalive probes{.onoff = 1, .keepalivetime = 60'000, .keepaliveinterval = 15'000};
-  // Without the first shutdown fails (AcceptEx; Wine does not notice). The rest: small replies at once, no waiting,
-  // and, ABUSE-08, a probe after a minute for one that has vanished without a word.
-  return set(socket, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, server.listener.handle) &&
-         set(socket, IPPROTO_TCP, TCP_NODELAY, DWORD{1}) && ioctlsocket(socket.handle, FIONBIO, &on) == 0 &&
-         WSAIoctl(socket.handle, SIO_KEEPALIVE_VALS, &probes, sizeof probes, nullptr, 0, &size, nullptr,
-                  nullptr) == 0;
+  // First: without it shutdown fails (AcceptEx; Wine does not notice).
+  if (!set(socket, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, server.listener.handle)) return false;
+  // ABUSE-08: a probe after a minute for one that has vanished without a word. A provider may refuse.
+  WSAIoctl(socket.handle, SIO_KEEPALIVE_VALS, &probes, sizeof probes, nullptr, 0, &size, nullptr, nullptr);
+  // Small replies at once; and a recv that does not wait.
+  return set(socket, IPPROTO_TCP, TCP_NODELAY, DWORD{1}) && ioctlsocket(socket.handle, FIONBIO, &on) == 0;
 }
 
 void accept_client(Server& server, Socket socket) try {
@@ -313,8 +313,8 @@ void take_turn(Server& server, Client& client, Operation& done, DWORD bytes, DWO
   if (client.step != Step::go_on) close_connection(server, client, turn);
 }
 
-// What the clock says of a client. A peer has taken something when a send is done: what Windows holds for it, 64 KiB or
-// more, counts as taken. SIO_TCP_INFO, which Wine lacks, would tell it exactly (TIME-06).
+// What the clock says of a client. Only a send that is done tells of progress: what Windows itself holds for a peer
+// counts as taken by it. SIO_TCP_INFO, which Wine lacks, would tell better (TIME-06).
 Step look(Server& server, Client& client, Time now) {
   const Options& options = server.options;
   const auto passed = [now](auto time, Time since) { return time > 0 && now - since >= milliseconds(time); };
@@ -335,10 +335,9 @@ bool sweep(Server& server) {  // whether anybody is here
   const Time now = Clock::now();
   for (Accept& accept : server.accepts)
     if (!accept.pending && !start_accept(server, accept)) break;
-  bool here = false;  // newcomers first, who become clients
-  for (const Accept& accept : server.accepts)
-    here |= accept.pending;
-  if (server.stopping && !here) server.listener = Socket(INVALID_SOCKET);
+  // Before the look at the table: a newcomer counts here until it is there.
+  const bool accepting = std::ranges::any_of(server.accepts, [](auto& each) { return each.pending.load(); });
+  if (server.stopping && !accepting) server.listener = Socket(INVALID_SOCKET);
   const std::lock_guard table(server.mutex);
   for (auto& [handle, client] : server.clients) {
     const std::unique_lock turn(client.turn, std::try_to_lock);
@@ -346,22 +345,22 @@ bool sweep(Server& server) {  // whether anybody is here
     client.step = look(server, client, now);
     if (client.step != Step::go_on) cancel(client);
   }
-  return here || !server.clients.empty();
+  return accepting || !server.clients.empty();
 }
 
-HANDLE asked_to_stop = nullptr;  // an event
+const HANDLE asked_to_stop = CreateEventW(nullptr, FALSE, FALSE, nullptr);
 std::atomic<bool> system_ends_us = false;
 
 BOOL WINAPI on_control(DWORD event) {           // in a thread of the system's
   if (event == CTRL_LOGOFF_EVENT) return TRUE;  // services are told, whoever logs off
   system_ends_us = system_ends_us || event == CTRL_CLOSE_EVENT || event == CTRL_SHUTDOWN_EVENT;
   SetEvent(asked_to_stop);
-  if (system_ends_us) Sleep(INFINITE);  // it ends the process as soon as we return, or after five seconds
+  if (system_ends_us) Sleep(INFINITE);  // it ends us as soon as this returns, or after five seconds
   return TRUE;
 }
 
-// The first signal stops in order, a second one at once. STOP-09: one Ctrl-C may come twice, from the console
-// and from a wrapper. Within half a second it is the same.
+// The first Ctrl-C stops in order, a second one at once. STOP-09: one may come twice, from the console and from a
+// wrapper. Within half a second it is the same.
 void stop(Server& server) {
   const Time now = Clock::now();
   if (server.stopping && now - server.stopped > milliseconds(500)) std::_Exit(1);
@@ -384,7 +383,7 @@ void work(Server& server) {
     if (!done && good) return;                        // an exit packet
     if (!done) {                                      // no operation has failed, but the wait
       log(server, "cannot wait for packets", error);  // such as: no memory. Tried again
-      Sleep(between_sweeps.count());
+      Sleep(between_sweeps);
     } else if (key != 0) {
       take_turn(server, *reinterpret_cast<Client*>(key), *static_cast<Operation*>(done), bytes, error);
     } else if (Accept& accept = static_cast<Accept&>(*done); error != 0) {
@@ -414,11 +413,10 @@ void run(Server& server) {
     log(server, "fewer workers than cores", error.code().value());
   }
   while (sweep(server) || !server.stopping)
-    if (WaitForSingleObject(asked_to_stop, between_sweeps.count()) == WAIT_OBJECT_0)
-      stop(server);                                 // sleeps here
+    if (WaitForSingleObject(asked_to_stop, between_sweeps) == WAIT_OBJECT_0) stop(server);  // sleeps here
   for (std::size_t i = 0; i < workers.size(); ++i)  // an exit packet for each
     while (!PostQueuedCompletionStatus(server.port, 0, 0, nullptr))
-      Sleep(between_sweeps.count());  // no memory
+      Sleep(between_sweeps);  // no memory
 }  // ~jthread joins
 
 // ---- the start: the process, the command line, the listener
@@ -426,9 +424,7 @@ void run(Server& server) {
 void prepare_process() {
   WSADATA about;
   if (const int error = WSAStartup(MAKEWORD(2, 2), &about)) fail("WSAStartup", error);
-  _setmode(_fileno(stdout), _O_BINARY);  // lines end in \n, here too
-  line_is_there = CreateEventW(nullptr, FALSE, FALSE, nullptr);
-  asked_to_stop = CreateEventW(nullptr, FALSE, FALSE, nullptr);
+  _setmode(_fileno(stdout), _O_BINARY);   // lines end in \n, here too
   SetConsoleCtrlHandler(nullptr, FALSE);  // a parent may have had Ctrl-C ignored, and that is inherited
   if (!line_is_there || !asked_to_stop || !SetConsoleCtrlHandler(on_control, TRUE)) fail("console");
 }
@@ -497,11 +493,10 @@ Socket listen_on(const Options& options, std::uint16_t& port) {
   if (getaddrinfo(options.host.c_str(), service.c_str(), &hints, &found) != 0)
     refuse("--host takes a numeric address, not '" + options.host + "'");
   const std::unique_ptr<addrinfo, void(WSAAPI*)(addrinfo*)> address(found, freeaddrinfo);
-  Socket listener(WSASocketW(address->ai_family, SOCK_STREAM, 0, nullptr, 0,
-                             WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT));
+  Socket listener = make_socket(address->ai_family);
   auto size = static_cast<int>(address->ai_addrlen);
-  // Never SO_REUSEADDR, right on POSIX: on Windows two processes that both set it share the port (LIFE-02), and a
-  // restart waits for nothing without it (LIFE-03). SOMAXCONN alone is about 200 there.
+  // Never SO_REUSEADDR: on Windows two processes that both set it share the port (LIFE-02), and a restart does not
+  // need it (LIFE-03). -65535: SOMAXCONN_HINT, which MinGW-w64 lacks; SOMAXCONN alone is about 200.
   if (listener.handle == INVALID_SOCKET || !set(listener, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, DWORD{1}) ||
       (address->ai_family == AF_INET6 && !set(listener, IPPROTO_IPV6, IPV6_V6ONLY, DWORD{1})) ||
       bind(listener.handle, address->ai_addr, size) != 0 || listen(listener.handle, -65535) != 0 ||

@@ -79,7 +79,7 @@ struct Mutex {  // MinGW-w64's std::mutex takes memory when it is locked first, 
 
 enum class Step { go_on, close, reset };  // what is next for a connection
 
-// From its start until a worker has its packet it is the kernel's, and so are the bytes that it sends.
+// From its start until a worker has its packet, it belongs to the kernel, and so do the bytes that it sends.
 struct Operation : OVERLAPPED {
   bool pending = false;
 };
@@ -88,8 +88,8 @@ struct Client {
   explicit Client(Socket accepted) : socket(std::move(accepted)) {}
   Socket socket;
   Mutex turn{};                      // whoever holds it may touch what follows
-  Operation receiving{}, sending{};  // while either is pending, the record stays
-  Step step = Step::go_on;           // else: the last packet of the two closes
+  Operation receiving{}, sending{};  // while either is pending, this record must stay
+  Step step = Step::go_on;           // anything else: its last packet closes
   Time moved = Clock::now();         // when its last bytes moved
   std::string queue{};               // received, and not yet given back
   std::string part{};                // of the queue: what is being sent
@@ -106,7 +106,8 @@ constexpr DWORD room = sizeof(sockaddr_storage) + 16;  // for an address, says A
 struct Accept : OVERLAPPED {
   Socket socket{INVALID_SOCKET};  // made beforehand: AcceptEx fills it in
   std::array<char, 2 * room> addresses{};
-  std::atomic<bool> pending = false;  // until a worker has dealt with it. Else it rests until the next sweep
+  std::atomic<bool> pending =
+      false;  // until a worker has dealt with it. False: it rests until the next sweep
 };
 
 struct Server {
@@ -159,7 +160,7 @@ bool set(const Socket& socket, int level, int option, auto value) {
   return setsockopt(socket.handle, level, option, reinterpret_cast<const char*>(&value), sizeof value) == 0;
 }
 
-// A packet comes, even of what was done at once. Another worker may have it by now, and waits for this one's turn.
+// A packet comes even of what was done at once. Another worker may have it by now: it waits for the client's turn.
 bool started(Operation& operation, int result) {  // false: it failed, and there is no packet
   return operation.pending = result == 0 || WSAGetLastError() == WSA_IO_PENDING;
 }
@@ -174,17 +175,11 @@ bool ask(Client& client) {
                  WSARecv(client.socket.handle, &nothing, 1, nullptr, &flags, &client.receiving, nullptr));
 }
 
-// What is under way comes back. The FIN goes first: experiment (e) of first_receive.cpp.
-void cancel(Client& client) {
-  if (client.step == Step::close) shutdown(client.socket.handle, SD_SEND);
-  CancelIoEx(reinterpret_cast<HANDLE>(client.socket.handle), nullptr);  // fails if all of it is done already
-}
-
 // LIM-02, LIM-11: an accept that failed is left alone until the next sweep, or the workers would spin. It may have been
 // that client's death, which does not concern the other 31.
 bool rest(Server& server, Accept& accept, DWORD error) {  // false
   accept.pending = false;
-  if (!server.stopping) log(server, "cannot accept; newcomers wait", error);
+  if (!server.stopping) log(server, "an accept has failed, and rests", error);
   return false;
 }
 
@@ -194,14 +189,14 @@ Socket make_socket(int family) {
 }
 
 bool start_accept(Server& server, Accept& accept) {  // false: it rests
-  // A new one each time: that of an accept that failed may not be used again.
+  // A new one each time: you cannot use that of a failed accept again.
   accept.socket = make_socket(server.options.host.find(':') == std::string::npos ? AF_INET : AF_INET6);
   static_cast<OVERLAPPED&>(accept) = {};
   DWORD size = 0;
   const std::lock_guard lock(server.mutex);
   accept.pending = true;  // before the call: its packet may be here before it returns
   if (accept.socket.handle != INVALID_SOCKET && !server.stopping &&
-      // To wait for no data: else 32 silent clients close the door (ABUSE-06).
+      // It waits for no data: else 32 silent clients would close the door (ABUSE-06).
       (server.accept_ex(server.listener.handle, accept.socket.handle, accept.addresses.data(), 0, room, room,
                         &size, &accept) ||
        WSAGetLastError() == WSA_IO_PENDING))
@@ -243,7 +238,7 @@ bool receive(Client& client, Time now) {  // false: the connection is broken
   const int n = recv(client.socket.handle, buffer.data(), static_cast<int>(buffer.size()), 0);
   if (n < 0) return WSAGetLastError() == WSAEWOULDBLOCK;
   client.moved = now;
-  client.peer_finished = n == 0;
+  client.peer_finished = n == 0;  // Wine only: it may be a reset, which ends the same way
   if (client.finished)
     return true;  // CLOSE-02: what comes now is read all the same, or the close would reset
   client.queue.append(buffer.data(), n);  // the echo
@@ -253,7 +248,8 @@ bool receive(Client& client, Time now) {  // false: the connection is broken
 bool flush(Client& client, Time now) {      // false: the connection is broken
   if (client.sending.pending) return true;  // one at a time: its packet goes on with the rest
   if (client.part_sent == client.part.size()) {
-    client.part = std::exchange(client.queue, {});  // an idle client holds no buffer
+    client.part.swap(client.queue);
+    std::string().swap(client.queue);  // clear() would keep the memory: an idle client holds no buffer
     client.part_sent = 0;
   }
   if (client.part.empty()) return true;
@@ -292,6 +288,12 @@ Step serve(Server& server, Client& client, const Operation& done, DWORD bytes, D
   return advance(server, client);
 } catch (const std::bad_alloc&) {  // LIM-08: this client's loss alone
   return Step::reset;
+}
+
+// Brings back what is under way. The FIN goes first: see experiment (e) of first_receive.cpp.
+void cancel(Client& client) {
+  if (client.step == Step::close) shutdown(client.socket.handle, SD_SEND);
+  CancelIoEx(reinterpret_cast<HANDLE>(client.socket.handle), nullptr);  // fails if all of it is done already
 }
 
 // In the client's turn. With operations under way it only cancels, and the packet of the last one leads here again.
@@ -334,7 +336,7 @@ Step look(Server& server, Client& client, Time now) {
 bool sweep(Server& server) {  // whether anybody is here
   const Time now = Clock::now();
   for (Accept& accept : server.accepts)
-    if (!accept.pending && !start_accept(server, accept)) break;
+    if (!accept.pending && (server.stopping || !start_accept(server, accept))) break;
   // Before the look at the table: a newcomer counts here until it is there.
   const bool accepting = std::ranges::any_of(server.accepts, [](auto& each) { return each.pending.load(); });
   if (server.stopping && !accepting) server.listener = Socket(INVALID_SOCKET);
@@ -366,7 +368,7 @@ void stop(Server& server) {
   if (server.stopping && now - server.stopped > milliseconds(500)) std::_Exit(1);
   std::uint64_t& drain = server.options.drain_timeout;
   if (system_ends_us) drain = std::min<std::uint64_t>(drain, 4000);
-  const std::lock_guard lock(server.mutex);  // each accept was started before, and is cancelled, or never is
+  const std::lock_guard lock(server.mutex);  // an accept starts before this and is cancelled, or never starts
   if (server.stopping.exchange(true)) return;
   server.stopped = now;
   CancelIoEx(reinterpret_cast<HANDLE>(server.listener.handle), nullptr);
@@ -381,7 +383,7 @@ void work(Server& server) {
     const BOOL good = GetQueuedCompletionStatus(server.port, &bytes, &key, &done, INFINITE);  // sleeps here
     const DWORD error = good ? 0 : GetLastError();
     if (!done && good) return;                        // an exit packet
-    if (!done) {                                      // no operation has failed, but the wait
+    if (!done) {                                      // the wait has failed, not an operation
       log(server, "cannot wait for packets", error);  // such as: no memory. Tried again
       Sleep(between_sweeps);
     } else if (key != 0) {
@@ -446,7 +448,7 @@ std::string answer(std::string_view question, const Options& options) {
            "--describe and --help take none.\n";
   const std::string most = std::to_string(options.max_connections);
   const bool limited = options.max_connections > 0;
-  return R"({"model":"iocp","platform":"windows","service":"echo","clients_at_once":null,"threads":"one a core, and one",)"
+  return R"({"model":"iocp","platform":"windows","service":"echo","clients_at_once":null,"threads":"one a core, and two",)"
          R"("ceiling":{"connections":)" +
          (limited ? most : "null") + R"(,"set_by":")" +
          (limited ? R"(--max-connections","above":"close"}})" : R"(memory","above":"wait"}})") + "\n";

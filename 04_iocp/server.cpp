@@ -70,7 +70,7 @@ struct Socket {  // owns a socket
   SOCKET handle;
 };
 
-struct Mutex {  // MinGW-w64's std::mutex takes memory when it is locked first, and never gives it back
+struct Mutex {  // not std::mutex: MinGW-w64's keeps an event for each one that a thread ever waited for
   void lock() { AcquireSRWLockExclusive(&srw); }
   bool try_lock() { return TryAcquireSRWLockExclusive(&srw) != 0; }
   void unlock() { ReleaseSRWLockExclusive(&srw); }
@@ -106,8 +106,7 @@ constexpr DWORD room = sizeof(sockaddr_storage) + 16;  // for an address, says A
 struct Accept : OVERLAPPED {
   Socket socket{INVALID_SOCKET};  // made beforehand: AcceptEx fills it in
   std::array<char, 2 * room> addresses{};
-  std::atomic<bool> pending =
-      false;  // until a worker has dealt with it. False: it rests until the next sweep
+  std::atomic<bool> pending = false;  // until a worker has dealt with it. False: it rests till a sweep
 };
 
 struct Server {

@@ -235,7 +235,7 @@ void close_connection(Server& server, Client& client, Step step, std::unique_loc
 }  // ~Socket sends a FIN
 
 void take_turn(Server& server, Client& client, std::uint32_t events) {
-  std::unique_lock turn(client.turn);
+  std::unique_lock turn(client.turn);  // CONC-07: the worker that armed it may still be in epoll_ctl
   Step step = serve(server, client, events);
   if (step == Step::go_on) {
     const std::uint32_t reads = client.congested || client.peer_finished ? 0u : EPOLLIN;
@@ -303,6 +303,11 @@ void stop(Server& server) {
   shutdown(server.listener.fd, SHUT_RDWR);  // STOP-04: new connects are refused, those in the backlog reset
 }
 
+// One worker: the listener that a stop has shut is an event for ever (EPOLLHUP).
+void wake(Server& server) {
+  ask(server, EPOLL_CTL_MOD, server.listener.fd, EPOLLIN, &server.listener);
+}
+
 void work(Server& server) {
   while (!server.over) {
     epoll_event event{};
@@ -318,6 +323,7 @@ void work(Server& server) {
     else
       take_turn(server, *static_cast<Client*>(event.data.ptr), event.events);
   }
+  wake(server);  // the next one
 }
 
 void run(Server& server, const sigset_t& stops) {
@@ -335,9 +341,7 @@ void run(Server& server, const sigset_t& stops) {
   while (sweep(server) || !server.stopping)
     if (sigtimedwait(&stops, nullptr, &timeout) > 0) stop(server);  // sleeps here
   server.over = true;
-  epoll_event for_all{.events = EPOLLIN,
-                      .data = {.ptr = &server.listener}};  // not one shot: it wakes each worker
-  epoll_ctl(server.epoll.fd, EPOLL_CTL_MOD, server.listener.fd, &for_all);
+  wake(server);
 }  // ~jthread joins
 
 // ---- the start: the process, the command line, the listener

@@ -1,6 +1,6 @@
 // 05, an epoll pool: an echo whose workers, one a core, all sleep on ONE epoll instance.
-// Who wakes up serves one event of one client. EPOLLONESHOT: an event reported is an event disarmed, so no
-// second worker gets the client until the first arms it again. That comes last: then it may be another's.
+// A worker that wakes up serves one event of one client. EPOLLONESHOT: an event reported is an event disarmed, so
+// no second worker gets the client until the first arms it again. That comes last: then it may be another's.
 //
 //   quick   ==>  +-------+  worker 1: [accept | recv, send] for one, arm it again, back to sleep
 //   slow    ==>  | epoll |  worker 2: the same
@@ -46,9 +46,15 @@ struct Socket {  // owns a descriptor
 };
 
 struct Client {
-  Socket socket{-1};
-  std::string pending{};  // taken from the peer, not yet given back
+  explicit Client(Socket accepted) : socket(std::move(accepted)) {}
+  Socket socket;
   std::mutex turn{};      // held from an event until after it is armed again
+  std::string pending{};  // taken from the peer, not yet given back
+};
+
+struct Server {
+  Socket listener;
+  Socket epoll{epoll_create1(EPOLL_CLOEXEC)};
 };
 
 [[noreturn]] void fail(const std::string& what, int error = errno) {
@@ -56,20 +62,20 @@ struct Client {
   std::exit(1);
 }
 
-bool watch(const Socket& poller, int operation, int fd, Client* client) {
-  epoll_event event{};
-  event.events = EPOLLONESHOT | (client && !client->pending.empty() ? EPOLLOUT : EPOLLIN);  // one of the two
-  event.data.ptr = client;
-  return epoll_ctl(poller.fd, operation, fd, &event) == 0;
+// One event, for one worker, which asks for the next one when it has dealt with it (EPOLLONESHOT). False: no memory.
+bool ask(Server& server, int operation, int fd, std::uint32_t events, void* whose) {
+  epoll_event event{.events = events | EPOLLONESHOT, .data = {.ptr = whose}};
+  return epoll_ctl(server.epoll.fd, operation, fd, &event) == 0;
 }
 
-void accept_client(const Socket& poller, const Socket& listener) {
-  auto client = std::make_unique<Client>();
-  client->socket.fd = accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (!watch(poller, EPOLL_CTL_MOD, listener.fd, nullptr)) fail("epoll_ctl");
-  if (client->socket.fd < 0) return;  // gone again; or out of descriptors, and then the workers spin (LIM-02)
+void accept_client(Server& server) {
+  Socket socket(accept4(server.listener.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!ask(server, EPOLL_CTL_MOD, server.listener.fd, EPOLLIN, &server.listener)) fail("epoll_ctl");
+  if (socket.fd < 0) return;  // gone again; or out of descriptors, and then the workers spin (LIM-02)
+  const int fd = socket.fd;
+  auto client = std::make_unique<Client>(std::move(socket));
   const std::lock_guard turn(client->turn);
-  if (watch(poller, EPOLL_CTL_ADD, client->socket.fd, client.get())) (void)client.release();  // to its event
+  if (ask(server, EPOLL_CTL_ADD, fd, EPOLLIN, client.get())) (void)client.release();  // to its event
 }
 
 bool receive(Client& client) {  // false: the peer's FIN, or the connection is broken
@@ -91,34 +97,42 @@ bool serve(Client& client) {
   return (!client.pending.empty() || receive(client)) && flush(client);
 }
 
-void close_connection(const Socket& poller, std::unique_ptr<Client> client) {
-  // First, or a worker that goes to sleep in epoll_wait may hold the socket, and its FIN waits until that one wakes.
-  epoll_ctl(poller.fd, EPOLL_CTL_DEL, client->socket.fd, nullptr);
+void close_connection(Server& server, std::unique_ptr<Client> client) {
+  // LEAK-01: before the close. A worker in epoll_wait may hold the last reference to a socket: its FIN would wait.
+  ask(server, EPOLL_CTL_DEL, client->socket.fd, 0, nullptr);
 }  // ~Socket sends a FIN: after the peer's, all has been read
 
-void work(const Socket& poller, const Socket& listener) {
+void take_turn(Server& server, Client& client) {
+  std::unique_lock turn(client.turn);  // CONC-07: the worker that armed it may still be in epoll_ctl
+  if (serve(client)) {
+    const std::uint32_t next = client.pending.empty() ? EPOLLIN : EPOLLOUT;  // one of the two
+    // Last: from here on another worker may have the next event.
+    if (ask(server, EPOLL_CTL_MOD, client.socket.fd, next, &client)) return;
+  }
+  turn.unlock();
+  close_connection(server, std::unique_ptr<Client>(&client));
+}
+
+void work(Server& server) {
   while (true) {
-    epoll_event event;  // one at a time: the rest of a batch would wait for its first
-    while (epoll_wait(poller.fd, &event, 1, -1) < 0)  // sleeps here, for all
-      if (errno != EINTR) fail("epoll_wait");
-    auto* const client = static_cast<Client*>(event.data.ptr);
-    if (!client) {
-      accept_client(poller, listener);
-      continue;
-    }
-    std::unique_lock turn(client->turn);  // CONC-07: who armed it may not have come back from epoll_ctl yet
-    if (serve(*client) && watch(poller, EPOLL_CTL_MOD, client->socket.fd, client)) continue;
-    turn.unlock();
-    close_connection(poller, std::unique_ptr<Client>(client));
+    epoll_event event{};
+    // One event: of several the second would wait for the first, while other workers idle.
+    const int count = epoll_wait(server.epoll.fd, &event, 1, -1);  // sleeps here
+    if (count < 0 && errno != EINTR) fail("epoll_wait");
+    if (count != 1) continue;
+    if (event.data.ptr == &server.listener)
+      accept_client(server);
+    else
+      take_turn(server, *static_cast<Client*>(event.data.ptr));
   }
 }
 
-void run(const Socket& listener) {
-  const Socket poller(epoll_create1(EPOLL_CLOEXEC));
-  if (poller.fd < 0 || !watch(poller, EPOLL_CTL_ADD, listener.fd, nullptr)) fail("epoll");
-  std::vector<std::jthread> workers(std::max(1u, std::thread::hardware_concurrency()));
-  for (std::jthread& worker : workers)
-    worker = std::jthread([&] { work(poller, listener); });
+void run(Server& server) {
+  if (server.epoll.fd < 0 || !ask(server, EPOLL_CTL_ADD, server.listener.fd, EPOLLIN, &server.listener))
+    fail("epoll");
+  std::vector<std::jthread> workers;
+  for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()); ++i)
+    workers.emplace_back([&server] { work(server); });
 }
 
 // 1024 descriptors are the usual soft limit. A process may raise its own to the hard one; if not, it serves fewer.
@@ -159,5 +173,6 @@ int main(int argc, char** argv) {
     return 2;
   }
   raise_descriptor_limit();
-  run(listen_on(port));
+  Server server{listen_on(port)};
+  run(server);
 }

@@ -186,7 +186,7 @@ bool flush(Client& client, Time now) {  // false: the connection is broken
     client.moved = now;
     client.blocked = Time::max();
   }
-  client.queue = {};  // an idle client holds no buffer
+  std::string().swap(client.queue);  // an idle client holds no buffer; an assignment would keep it
   client.queue_sent = 0;
   return true;
 }

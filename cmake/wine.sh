@@ -11,7 +11,11 @@ export WINEPREFIX WINEDEBUG WINEDLLOVERRIDES
 ulimit -Sn "$(ulimit -Hn)" 2>/dev/null || :
 if [ ! -e "$WINEPREFIX/system.reg" ]; then # written when the prefix is whole
   mkdir -p "$WINEPREFIX"
-  flock "$WINEPREFIX" sh -c '[ -e "$WINEPREFIX/system.reg" ] || { wineboot -i && wineserver -w; }' >&2 || exit 125
+  # What Wine says of it is no output of the program's: shown only if it fails.
+  flock "$WINEPREFIX" sh -c '[ -e "$WINEPREFIX/system.reg" ] || { wineboot -i && wineserver -w; } >"$WINEPREFIX/made.log" 2>&1' || {
+    cat "$WINEPREFIX/made.log" >&2
+    exit 125
+  }
 fi
 # Wine needs a page at a fixed address, and one start in a thousand finds something else there: without a word, and with
 # exit 1. Where it is allowed, addresses are not random.

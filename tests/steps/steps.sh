@@ -40,7 +40,7 @@ compile() {
   case $chapter in
   04_*)
     command -v x86_64-w64-mingw32-g++-posix >/dev/null 2>&1 || return 0
-    x86_64-w64-mingw32-g++-posix -std=c++20 -O1 -Wall -Wextra -Werror $only -static server.cpp -o server -lws2_32 -lmswsock
+    x86_64-w64-mingw32-g++-posix -std=c++20 -O1 -Wall -Wextra -Werror $only -static server.cpp -o server.exe -lws2_32 -lmswsock
     ;;
   *) c++ -std=c++20 -O1 -Wall -Wextra -Werror $only -pthread server.cpp -o server ;;
   esac
@@ -64,9 +64,9 @@ green() { # green PROGRAM CASE…
 
 judge() {
   # shellcheck disable=SC2046
-  [ -z "$(field Cases)" ] || was=$(green "$work/before" $(field Cases))
+  [ -z "$(field Cases)" ] || was=$(green "$work/before$exe" $(field Cases))
   # shellcheck disable=SC2046
-  is=$(green "$work/server" $(field Cases) $(field Keeps) $(field Red))
+  is=$(green "$work/server$exe" $(field Cases) $(field Keeps) $(field Red))
   for case in $(field Red); do
     case " $(echo "$is" | tr '\n' ' ') " in *" $case "*) wrong "$case is green after it" ;; esac
   done
@@ -102,7 +102,7 @@ play() {
     esac
     changed=$(sed '1,/^@@/d' "$patch" | grep -c '^[+-]')
     [ "$changed" -le $most ] || wrong "$changed changed lines, and $most are the most"
-    [ -z "$judges" ] || cp "$work/server" "$work/before"
+    [ -z "$judges" ] || cp "$work/server$exe" "$work/before$exe"
     patch -s --fuzz=0 "$work/server.cpp" "$patch" || { wrong 'does not apply' && return; }
     (cd "$work" && compile) || { wrong 'does not compile' && return; }
     [ -z "$judges" ] || judge
@@ -116,6 +116,8 @@ play() {
 
 for steps in 0[1-9]_*/steps 0[1-9]_*/mirror 0[1-9]_*/attempts; do
   chapter=${steps%/*}
+  exe=
+  case $chapter in 04_*) exe=.exe ;; esac
   case " ${*:-${chapter%%_*}} " in *" ${chapter%%_*} "*) play ;; esac
 done
 exit $status

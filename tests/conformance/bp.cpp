@@ -80,6 +80,30 @@ TEST_CASE("BP-02 50 clients that never read: memory under the cap") {
         });
 }
 
+TEST_CASE("BP-09 those who were slow have caught up: their memory is free") {
+  judge({.requirement = "a client that has taken all it was owed costs no more than one that was never slow",
+         .source = "contract, point 9: an idle connection holds no buffer",
+         .catches = "a queue that is emptied and keeps its room, such as a string by clear() or by = {}",
+         .needs = Needs::ours},
+        [](Scene& scene) {
+          const std::string content = noise(settings().seed, 8 * MiB);
+          Server& server = scene.start();
+          std::vector<Peer> peers;
+          while (peers.size() < 100)
+            peers.push_back(scene.connect(server, small_window));
+          peers.erase(peers.begin() + scene.served_at_once(peers.size()), peers.end());
+          for (Peer& peer : peers)
+            expect_echo(peer, "?");
+          const std::uint64_t before = server.process().memory();
+          const std::vector<std::size_t> sent = push_until_blocked(peers, content);
+          for (std::size_t i = 0; i < peers.size(); ++i)
+            expect_reply(peers[i], std::string_view(content).substr(0, sent[i]));
+          server.expect_rest();
+          // What has been freed and stays with the allocator is bounded by its arenas (mallopt(3)), not by the clients.
+          expect_grown_by(scene, server.process(), before, 20 * MiB + peers.size() * 32 * KiB);
+        });
+}
+
 TEST_CASE("BP-03 one stuck client and 20 quick ones: these are answered soon") {
   judge({.requirement = "a client that does not read delays nobody else",
          .source = "contract, points 4 and 9; RFC 862 (each connection is served)",

@@ -51,7 +51,7 @@ green() { # green PROGRAM CASE…
   program=$1
   shift
   command="\"$program\""
-  case $chapter in 04_*) command="cmake/wine.sh $command" ;; esac
+  case $chapter in 04_*) command="cmake/wine.sh \"$program.exe\"" ;; esac # MinGW has added .exe
   service=
   case $steps in
   */mirror) command="$command {port}" service='--service mirror' ;;
@@ -102,7 +102,11 @@ play() {
     esac
     changed=$(sed '1,/^@@/d' "$patch" | grep -c '^[+-]')
     [ "$changed" -le $most ] || wrong "$changed changed lines, and $most are the most"
-    [ -z "$judges" ] || cp "$work/server" "$work/before"
+    if [ -n "$judges" ]; then
+      exe=
+      case $chapter in 04_*) exe=.exe ;; esac
+      cp "$work/server$exe" "$work/before$exe"
+    fi
     patch -s --fuzz=0 "$work/server.cpp" "$patch" || { wrong 'does not apply' && return; }
     (cd "$work" && compile) || { wrong 'does not compile' && return; }
     [ -z "$judges" ] || judge

@@ -28,7 +28,8 @@ unpack() { # unpack STEPS FOLDER
   git -C "$2" commit -q -m sketch
   for patch in $(find "$1" -name '*.patch' | sort -t / -k 3n); do
     patch -s --fuzz=0 "$2/server.cpp" "$patch"
-    name=${patch##*/[0-9]-}
+    name=${patch##*/}
+    name=${name#*-}
     { echo "${name%.patch}" && echo && sed '/^--- /,$d' "$patch"; } | git -C "$2" commit -q -a --cleanup=verbatim -F -
   done
 }

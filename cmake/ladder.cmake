@@ -87,10 +87,7 @@ function(ladder_model chapter)
   if(WIN32 AND NOT arg_WINDOWS)
     return()  # the sketches and servers of 01 to 03 are POSIX programs
   endif()
-  if(EXISTS ${PROJECT_SOURCE_DIR}/${chapter}/server.cpp)
-    list(APPEND arg_SKETCHES server)
-  endif()
-  foreach(file IN LISTS arg_SKETCHES)  # alone: the operating system and the standard library, nothing of ours
+  foreach(file IN LISTS arg_SKETCHES ITEMS server)  # alone: the operating system and the standard library, nothing of ours
     add_executable(${chapter}_${file} ${PROJECT_SOURCE_DIR}/${chapter}/${file}.cpp)
     target_link_libraries(${chapter}_${file} PRIVATE ladder_flags)
   endforeach()

@@ -188,7 +188,7 @@ int unread(const Client& client) {
   return bytes;
 }
 
-// What follows from where the connection stands, with nothing in its thread's hands.
+// The next step, from where the connection stands, with nothing in its thread's hands.
 Step advance(Server& server, Client& client) {
   if (client.peer_finished) return Step::close;  // CLOSE-01: all that came before its FIN has been echoed
   if (server.stopping && !client.finished && unread(client) == 0) {
@@ -223,7 +223,7 @@ void serve(Server& server, Client& client) {
   close_connection(server, client, step, turn);
 }
 
-// What the clock says of a client.
+// The next step, from what the clock says.
 Step look(Server& server, Client& client, Time now) {
   const Options& options = server.options;
   const bool is_blocked = client.blocked != Time::max();

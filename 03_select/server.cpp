@@ -184,7 +184,7 @@ int unread(const Client& client) {
   return bytes;
 }
 
-// What follows from where the connection stands.
+// The next step, from where the connection stands.
 Step advance(Server& server, Client& client) {
   client.congested = client.pending() > (client.congested ? low_mark : high_mark);
   if (client.pending() > 0) return Step::go_on;
@@ -211,7 +211,7 @@ void close_connection(Server& server, Clients::iterator client, Step step) {  //
   server.clients.erase(client);
 }
 
-// What the clock says of a client.
+// The next step, from what the clock says.
 Step look(Server& server, Client& client, Time now) {
   const Options& options = server.options;
   const bool is_blocked = client.blocked != Time::max();
@@ -298,7 +298,7 @@ void run(Server& server) {
       const Step step = serve(server, client->second, reads);
       if (step != Step::go_on) close_connection(server, client, step);
     }
-    // CLOSE-09: not amid the loop, where a newcomer could get a descriptor just closed, and its stale bit
+    // CLOSE-09: behind the loop. Within it a newcomer could get a descriptor just closed, and its stale bit
     if (!server.stopping && FD_ISSET(server.listener.fd, &readable)) accept_client(server);
     stop_if_asked(server);
     if (server.now >= server.next_sweep) sweep(server);

@@ -103,7 +103,7 @@ void run(const Socket& listener) {
       if (!FD_ISSET(fd, &readable) && !FD_ISSET(fd, &writable)) continue;
       if (!serve(client)) close_connection(clients, fd);
     }
-    // CLOSE-09: not amid the loop, where a newcomer could get a descriptor just closed, and its stale bit
+    // CLOSE-09: behind the loop. Within it a newcomer could get a descriptor just closed, and its stale bit
     if (FD_ISSET(listener.fd, &readable)) accept_client(listener, clients);
   }
 }

@@ -12,7 +12,7 @@
 //   cl /std:c++20 /O2 /W4 /EHsc /DNOMINMAX 04_iocp/server.cpp ws2_32.lib        (MSVC); then server.exe --port 7777
 
 #include <winsock2.h>  // first: it brings windows.h with it
-// What builds on it:
+// The headers that build on it:
 #include <fcntl.h>
 #include <io.h>
 #include <mstcpip.h>
@@ -261,7 +261,7 @@ bool flush(Client& client, Time now) {      // false: the connection is broken
   return started(client.sending, result);
 }
 
-// What follows from where the connection stands.
+// The next step, from where the connection stands.
 Step advance(Server& server, Client& client) {
   client.congested = client.pending() > (client.congested ? low_mark : high_mark);
   if (client.pending() > 0) return Step::go_on;
@@ -314,7 +314,7 @@ void take_turn(Server& server, Client& client, Operation& done, DWORD bytes, DWO
   if (client.step != Step::go_on) close_connection(server, client, turn);
 }
 
-// What the clock says of a client. Only a send that is done tells of progress: what Windows itself holds for a peer
+// The next step, from what the clock says. Only a send that is done tells of progress: what Windows itself holds for a peer
 // counts as taken by it. SIO_TCP_INFO, which Wine lacks, would tell better (TIME-06).
 Step look(Server& server, Client& client, Time now) {
   const Options& options = server.options;

@@ -197,7 +197,7 @@ int unread(const Client& client) {
   return bytes;
 }
 
-// What follows from where the connection stands.
+// The next step, from where the connection stands.
 Step advance(Server& server, Client& client) {
   client.congested = client.pending() > (client.congested ? low_mark : high_mark);
   if (client.pending() > 0) return Step::go_on;
@@ -247,7 +247,7 @@ void take_turn(Server& server, Client& client, std::uint32_t events) {
   close_connection(server, client, step, turn);
 }
 
-// What the clock says of a client.
+// The next step, from what the clock says.
 Step look(Server& server, Client& client, Time now) {
   const Options& options = server.options;
   const bool is_blocked = client.blocked != Time::max();

@@ -47,6 +47,7 @@ using Time = Clock::time_point;
 using std::chrono::milliseconds;
 
 constexpr DWORD between_sweeps = 100;        // milliseconds
+constexpr int most_vanished = 256;           // newcomers between two of them, before accepts rest
 constexpr milliseconds silence_enough{500};  // of a client to which a stop has sent its FIN
 // Queued for a client that reads slowly: above the high mark we read no more from it, at the low one we go on.
 constexpr std::size_t high_mark = 256 * 1024, low_mark = 64 * 1024;
@@ -115,6 +116,7 @@ struct Server {
   HANDLE port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, nullptr, 0, 0);
   LPFN_ACCEPTEX accept_ex = nullptr;
   std::array<Accept, 32> accepts{};  // so many newcomers get in before a worker looks
+  std::atomic<int> vanished = 0;     // newcomers, since the last sweep
   Mutex mutex{};  // of the table of clients, and of the start of accepts. Taken after a turn, never before
   Clients clients{};
   Mutex log_mutex{};
@@ -174,8 +176,8 @@ bool ask(Client& client) {
                  WSARecv(client.socket.handle, &nothing, 1, nullptr, &flags, &client.receiving, nullptr));
 }
 
-// LIM-02, LIM-11: an accept that failed is left alone until the next sweep, or the workers would spin. It may have been
-// that client's death, which does not concern the other 31.
+// LIM-02, LIM-11: an accept that failed rests until the next sweep, or the workers would spin. A newcomer that has vanished
+// makes one fail, too, and concerns nobody else: most_vanished of them are passed over between two sweeps.
 bool rest(Server& server, Accept& accept, DWORD error) {  // false
   accept.pending = false;
   if (!server.stopping) log(server, "an accept has failed, and rests", error);
@@ -334,6 +336,7 @@ Step look(Server& server, Client& client, Time now) {
 // Ten times a second, for all: simpler than a queue of timers, and late by a tenth of a second at the most.
 bool sweep(Server& server) {  // whether anybody is here
   const Time now = Clock::now();
+  server.vanished = 0;
   for (Accept& accept : server.accepts)
     if (!accept.pending && (server.stopping || !start_accept(server, accept))) break;
   // Before the look at the table: a newcomer counts here until it is there.
@@ -387,16 +390,18 @@ void work(Server& server) {
       Sleep(between_sweeps);
     } else if (key != 0) {
       take_turn(server, *reinterpret_cast<Client*>(key), *static_cast<Operation*>(done), bytes, error);
-    } else if (Accept& accept = static_cast<Accept&>(*done); error != 0) {
+    } else if (Accept& accept = static_cast<Accept&>(*done);
+               error != 0 && ++server.vanished > most_vanished) {
       rest(server, accept, error);
     } else {
-      accept_client(server, std::move(accept.socket));
+      if (error == 0) accept_client(server, std::move(accept.socket));
       start_accept(server, accept);
     }
   }
 }
 
-void run(Server& server) {
+// Before READY, so that nothing is left to be opened when a client may come.
+void open_port(Server& server) {
   GUID id = WSAID_ACCEPTEX;
   DWORD size = 0;
   const SOCKET listener = server.listener.handle;
@@ -404,6 +409,11 @@ void run(Server& server) {
       WSAIoctl(listener, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &server.accept_ex,
                sizeof server.accept_ex, &size, nullptr, nullptr) != 0)
     fail("completion port");
+  for (Accept& accept : server.accepts)
+    if (!start_accept(server, accept)) break;
+}
+
+void run(Server& server) {
   std::vector<std::jthread> workers;
   try {
     std::thread(write_log).detach();  // it may be held up for ever
@@ -514,6 +524,7 @@ int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
   std::uint16_t port = 0;
   Server server{options, listen_on(options, port)};
+  open_port(server);
   print("READY model=iocp service=echo host=" + options.host + " port=" + std::to_string(port) +
         " pid=" + std::to_string(GetCurrentProcessId()) + "\n");
   run(server);

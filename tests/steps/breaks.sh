@@ -7,6 +7,7 @@
 #   tests/steps/breaks.sh 03 05.4     those; --judge comes first
 set -u
 cd "$(dirname "$0")/../.." || exit 2
+. tests/steps/paths.sh
 
 judges=
 case ${1-} in
@@ -25,7 +26,6 @@ asked=$*
 mkdir -p build && work=$(mktemp -d build/breaks.XXXXXX) || exit 2 # in here: ./learn takes a folder of the project's
 trap 'rm -rf "$work"' EXIT
 trap 'exit 2' INT TERM
-suite=build/linux/bin/conformance
 status=0
 wrong() {
   echo "$1: $2"
@@ -35,22 +35,8 @@ wrong() {
 is_asked() { # is_asked 05 4: this one?
   case " ${asked:-$1} " in *" $1 "* | *" $1.$2 "*) ;; *) return 1 ;; esac
 }
-field() { # with the lines that go on with it
-  awk -v name="$1: " '/^--- / { exit } index($0, name) == 1 { on = 1; print substr($0, length(name) + 1); next }
-    /^[A-Z][a-z]*: / || /^$/ { on = 0 } on' "$2"
-}
-
-# compile FILE PROGRAM; warnings are allowed.
-only=
-compile() {
-  # shellcheck disable=SC2086
-  case $chapter in
-  04_*)
-    command -v x86_64-w64-mingw32-g++-posix >/dev/null 2>&1 || return 0
-    x86_64-w64-mingw32-g++-posix -std=c++20 -O1 -Wall -Wextra $only -static "$1" -o "$2.exe" -lws2_32 -lmswsock
-    ;;
-  *) c++ -std=c++20 -O1 -Wall -Wextra $only -pthread "$1" -o "$2" ;;
-  esac >"$work/compiler.log" 2>&1 || { cat "$work/compiler.log" && return 1; }
+made() { # made FILE PROGRAM [FLAG…]; warnings are allowed
+  ! have_compiler || compile "$@" >"$work/compiler.log" 2>&1 || { cat "$work/compiler.log" && return 1; }
 }
 
 check_patch() { # check_patch ID PATCH; appends its cases to the list of its sketch's
@@ -61,8 +47,7 @@ check_patch() { # check_patch ID PATCH; appends its cases to the list of its ske
   [ "$(field Break "$2" | wc -l)" = 1 ] || wrong "$1" 'Break is more than a line'
   cp "$chapter/$sketch" "$work/broken.cpp" || exit 2
   patch -s --fuzz=0 "$work/broken.cpp" "$2" || { wrong "$1" 'does not apply' && return; }
-  only=-fsyntax-only
-  compile "$work/broken.cpp" "$work/broken" || { wrong "$1" 'does not compile' && return; }
+  made "$work/broken.cpp" "$work/broken" -fsyntax-only || { wrong "$1" 'does not compile' && return; }
   for case in $(field Cases "$2"); do
     grep -qh "TEST_CASE(\"$case " tests/conformance/*.cpp || wrong "$1" "the suite has no case $case"
     ! grep -q "^$case " "tests/conformance/expected/${chapter}_${sketch%.cpp}.txt" || wrong "$1" "$case is red for the sketch as it is"
@@ -71,7 +56,7 @@ check_patch() { # check_patch ID PATCH; appends its cases to the list of its ske
 }
 
 # As a reader plays it; there is no terminal, so nothing is asked.
-play() { # play ID PATCH
+play_break() { # play_break ID PATCH
   before=$status
   status=0
   LADDER_EXERCISES=$work ./learn break "$1" >"$work/played" </dev/null 2>&1 || wrong "$1" "./learn break ends with $?"
@@ -90,10 +75,9 @@ judge_unbroken() {
     [ -e "$list" ] || continue
     sketch=${list##*/cases.}
     program=$work/$sketch
-    only=
-    compile "$chapter/$sketch.cpp" "$program" || wrong "$chapter" "$sketch.cpp does not compile"
-    case $chapter in 04_*) program="cmake/wine.sh $program.exe" ;; esac
-    $suite --server "$program {port}" -tc="$(sort -u "$list" | tr '\n' '#' | sed 's/#$//; s/#/*,/g; s/$/*/')" >"$work/unbroken" 2>&1
+    made "$chapter/$sketch.cpp" "$program" || wrong "$chapter" "$sketch.cpp does not compile"
+    # shellcheck disable=SC2046
+    play "$program" $(sort -u "$list") >"$work/unbroken"
     sort -u "$list" | while read -r case; do
       grep -qE "^(PASS|INFO)  $case " "$work/unbroken" || echo "$case"
     done >"$work/red"
@@ -101,6 +85,7 @@ judge_unbroken() {
   done
 }
 
+steps=
 for chapter in 0[1-9]_*; do
   [ -d "$chapter" ] || continue
   number=${chapter%%_*}
@@ -113,7 +98,7 @@ for chapter in 0[1-9]_*; do
     k=${k%%-*}
     is_asked "$number" "$k" || continue
     check_patch "$number.$k" "$patch"
-    [ -z "$judges" ] || play "$number.$k" "$patch"
+    [ -z "$judges" ] || play_break "$number.$k" "$patch"
   done
   [ -z "$judges" ] || judge_unbroken
 done

@@ -9,21 +9,14 @@
 # line is the step's name, the rest is the head of its patch.
 set -eu
 cd "$(dirname "$0")/../.."
-
-base() {
-  case $1 in
-  */attempts) echo 02_thread_per_conn/sketch.cpp ;;
-  05_*) echo 05_epoll/sketch_pool.cpp ;;
-  *) echo "${1%/*}/sketch.cpp" ;;
-  esac
-}
+. tests/steps/paths.sh
 
 unpack() { # unpack STEPS FOLDER
   mkdir "$2"
   git -C "$2" init -q
   git -C "$2" config user.name steps
   git -C "$2" config user.email steps@localhost
-  cp "$(base "$1")" "$2/server.cpp"
+  cp "$(base_of "$1")" "$2/server.cpp"
   git -C "$2" add server.cpp
   git -C "$2" commit -q -m sketch
   for patch in $(find "$1" -name '*.patch' | sort -t / -k 3n); do
@@ -54,8 +47,7 @@ pack() { # pack FOLDER STEPS
 check() {
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
-  for steps in 0[1-9]_*/steps 0[1-9]_*/mirror 0[1-9]_*/attempts; do
-    [ -d "$steps" ] || continue
+  for steps in $(all_steps); do
     mkdir -p "$work/again/$steps"
     unpack "$steps" "$work/commits"
     pack "$work/commits" "$work/again/$steps"

@@ -8,6 +8,7 @@
 #   tests/steps/steps.sh 03 05       those chapters; --judge comes first
 set -u
 cd "$(dirname "$0")/../.." || exit 2
+. tests/steps/paths.sh
 
 judges=
 case ${1-} in
@@ -31,80 +32,56 @@ wrong() {
   status=1
 }
 
-field() { sed -n "/^---/q; s/^$1: *//p" "$patch"; }
-
-compile() {
+make() { # of server.cpp in $work
   only=
   [ -n "$judges" ] || only=-fsyntax-only
   # shellcheck disable=SC2086
-  case $chapter in
-  04_*)
-    command -v x86_64-w64-mingw32-g++-posix >/dev/null 2>&1 || return 0
-    x86_64-w64-mingw32-g++-posix -std=c++20 -O1 -Wall -Wextra -Werror $only -static server.cpp -o server.exe -lws2_32 -lmswsock
-    ;;
-  *) c++ -std=c++20 -O1 -Wall -Wextra -Werror $only -pthread server.cpp -o server ;;
-  esac
+  ! have_compiler || compile "$work/server.cpp" "$work/server" -Werror $only
 }
 
 # Prints the cases that are green.
 green() { # green PROGRAM CASE…
-  program=$1
-  shift
-  command="\"$program\""
-  case $chapter in 04_*) command="cmake/wine.sh $command" ;; esac
-  service=
-  case $steps in
-  */mirror) command="$command {port}" service='--service mirror' ;;
-  */attempts) command="$command {port}" ;;
-  esac
-  # shellcheck disable=SC2086
-  build/linux/bin/conformance --server "$command" $service -tc="$(printf '%s*,' "$@" | sed 's/,$//')" |
-    sed -nE 's/^(PASS|LIMIT|INFO)  ?([A-Z]+-[0-9]+) .*/\2/p'
+  play "$@" | sed -nE 's/^(PASS|LIMIT|INFO)  ?([A-Z]+-[0-9]+) .*/\2/p'
 }
 
 judge() {
   # shellcheck disable=SC2046
-  [ -z "$(field Cases)" ] || was=$(green "$work/before$exe" $(field Cases))
+  [ -z "$(field Cases "$patch")" ] || was=$(green "$work/before" $(field Cases "$patch"))
   # shellcheck disable=SC2046
-  is=$(green "$work/server$exe" $(field Cases) $(field Keeps) $(field Red))
-  for case in $(field Red); do
+  is=$(green "$work/server" $(field Cases "$patch") $(field Keeps "$patch") $(field Red "$patch"))
+  for case in $(field Red "$patch"); do
     case " $(echo "$is" | tr '\n' ' ') " in *" $case "*) wrong "$case is green after it" ;; esac
   done
-  for case in $(field Cases); do
+  for case in $(field Cases "$patch"); do
     case " $(echo "$was" | tr '\n' ' ') " in *" $case "*) wrong "$case is green before it" ;; esac
   done
-  for case in $(field Cases) $(field Keeps); do
+  for case in $(field Cases "$patch") $(field Keeps "$patch"); do
     case " $(echo "$is" | tr '\n' ' ') " in *" $case "*) ;; *) wrong "$case is not green after it" ;; esac
   done
 }
 
-play() {
-  case $steps in
-  */attempts) sketch=02_thread_per_conn/sketch.cpp ;;
-  05_*) sketch=$chapter/sketch_pool.cpp ;;
-  *) sketch=$chapter/sketch.cpp ;;
-  esac
-  cp "$sketch" "$work/server.cpp"
+walk() {
+  cp "$(base_of "$steps")" "$work/server.cpp"
   last=$(find "$steps" -name '*.patch' | wc -l)
   number=0
-  (cd "$work" && compile) || wrong 'the sketch does not compile'
+  make || wrong 'the sketch does not compile'
   while [ "$number" -lt "$last" ]; do
     number=$((number + 1))
     patch=$(ls "$steps/$number"-*.patch) || { wrong 'is not there' && return; }
     for name in Step Hurts Know Hint; do
-      [ -n "$(field $name)" ] || wrong "its head has no $name"
+      [ -n "$(field $name "$patch")" ] || wrong "its head has no $name"
     done
-    [ -n "$(field Cases)$(field Keeps)$(field Red)" ] || wrong 'its head has neither Cases nor Keeps nor Red'
+    [ -n "$(field Cases "$patch")$(field Keeps "$patch")$(field Red "$patch")" ] || wrong 'its head has neither Cases nor Keeps nor Red'
     case $steps in # the text's table of them
     */steps)
-      grep -qF "| [$number](${patch#*/}) | $(field Step) |" "$chapter/README.md" || wrong 'is not in the table of section 7'
+      grep -qF "| [$number](${patch#*/}) | $(field Step "$patch") |" "$chapter/README.md" || wrong 'is not in the table of section 7'
       ;;
     esac
     changed=$(sed '1,/^@@/d' "$patch" | grep -c '^[+-]')
     [ "$changed" -le $most ] || wrong "$changed changed lines, and $most are the most"
     [ -z "$judges" ] || cp "$work/server$exe" "$work/before$exe"
     patch -s --fuzz=0 "$work/server.cpp" "$patch" || { wrong 'does not apply' && return; }
-    (cd "$work" && compile) || { wrong 'does not compile' && return; }
+    make || { wrong 'does not compile' && return; }
     [ -z "$judges" ] || judge
   done
   case $steps in
@@ -114,10 +91,10 @@ play() {
   echo "$steps: $last"
 }
 
-for steps in 0[1-9]_*/steps 0[1-9]_*/mirror 0[1-9]_*/attempts; do
+for steps in $(all_steps); do
   chapter=${steps%/*}
   exe=
   case $chapter in 04_*) exe=.exe ;; esac
-  case " ${*:-${chapter%%_*}} " in *" ${chapter%%_*} "*) play ;; esac
+  case " ${*:-${chapter%%_*}} " in *" ${chapter%%_*} "*) walk ;; esac
 done
 exit $status

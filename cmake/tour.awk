@@ -10,11 +10,11 @@ function escape(text) {
   return text
 }
 
-# Three digits: 0.4, 12, 4 700 or 191 000.
-function short(value, digits, head) {
+# short VALUE COLUMN: counts as they are, other figures with three digits: 0.4, 12, 4 700 or 191 000.
+function short(value, column, digits, head) {
   if (value < 10) return sprintf("%.3g", value)
   digits = sprintf("%.0f", value)
-  if (length(digits) > 3) digits = substr(digits, 1, 3) substr("000000000", 1, length(digits) - 3)
+  if (column != 5 && column != 3 && length(digits) > 3) digits = substr(digits, 1, 3) substr("000000000", 1, length(digits) - 3)
   for (head = length(digits) - 3; head > 0; head -= 3) digits = substr(digits, 1, head) " " substr(digits, head + 1)
   return digits
 }
@@ -34,7 +34,7 @@ function plot(title, says, column, unit, i, most, y, width) {
     }
     width = figure[i, column] / most * 420
     printf "<rect x=\"215\" y=\"%d\" width=\"%.1f\" height=\"18\" class=\"%s\"/>", y + 4, width < 1 ? 1 : width, figure[i, 1] ~ /_server$/ ? "server" : "backend"
-    printf "<text x=\"%.1f\" y=\"%d\">%s%s</text>\n", 221 + width, y + 17, short(figure[i, column]), unit
+    printf "<text x=\"%.1f\" y=\"%d\">%s%s</text>\n", 221 + width, y + 17, short(figure[i, column], column), unit
   }
   print "</svg>"
 }
@@ -49,7 +49,7 @@ END {
   print "<title>Socket Ladder: the tour</title>\n<style>"
   print ":root { color-scheme: light dark; --ink: #1f2328; --paper: #fff; --pale: #59636e; --line: #d1d9e0; --backend: #0969da; --server: #8250df }"
   print "@media (prefers-color-scheme: dark) { :root { --ink: #f0f6fc; --paper: #0d1117; --pale: #9198a1; --line: #3d444d; --backend: #4493f8; --server: #ab7df8 } }"
-  print "body { max-width: 50rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper) }"
+  print "body { max-width: 58rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper) }"
   print "div { overflow-x: auto } table { border-collapse: collapse } th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }"
   print "th:first-child, td:first-child { text-align: left } h2 { font-size: 1.1rem; margin: 2rem 0 0 } p { margin: .3rem 0 } .pale, .none { color: var(--pale); fill: var(--pale) }"
   print "svg { width: 100%; font-size: 13px; fill: var(--ink) } .backend { fill: var(--backend) } .server { fill: var(--server) }"
@@ -60,7 +60,7 @@ END {
   print "<div><table>\n<tr><th>program<th>second client<th>held<th>threads<th>bytes each<th>echoes/s<th>p99, µs<th>beside the idle"
   for (i = 1; i <= n; ++i) {
     printf "<tr><td>%s<td>%s<td>%s of %s", escape(figure[i, 1]), escape(figure[i, 2]), figure[i, 3], figure[i, 4]
-    for (k = 5; k <= 9; ++k) printf "<td>%s", figure[i, k] ~ /^[0-9]/ ? short(figure[i, k]) (k == 9 ? " ×" : "") : "–"
+    for (k = 5; k <= 9; ++k) printf "<td>%s", figure[i, k] ~ /^[0-9]/ ? short(figure[i, k], k) (k == 9 ? " ×" : "") : "–"
     print ""
   }
   print "</table></div>"

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154 # $steps and $chapter are set by those who source it
 # What ./learn and the tests of the steps share; to be sourced in the project's root. Most of it speaks of $steps, a folder such
 # as 03_select/steps, and of $chapter, such as 03_select.
 

@@ -89,9 +89,10 @@ def number(n):
 class Picture:
     """One SVG file. Fills lie below lines, and lines below texts."""
 
-    def __init__(self, name, height, title, sentence, description, sources):
-        self.name, self.height, self.sources = name, height, sources
-        self.title, self.description = title, description
+    def __init__(self, name, title, sentence, description, sources):
+        self.name, self.sources = name, sources
+        self.title, self.description = title, ' '.join(description.split())
+        self.height = 0  # the legend, which comes last, says it
         self.fills, self.strokes, self.letters = [], [], []
         self.texts, self.edges, self.classes, self.hatches, self.codes = [], [], set(), set(), set()
         self.text(22, 36, title, size=19, bold=True)
@@ -150,7 +151,8 @@ class Picture:
     def line(self, points, colour, dashed=False, thick=1.6, loose=False):
         dash = ' stroke-dasharray="5 4"' if dashed else ''
         path = ' '.join(f'{number(x)},{number(y)}' for x, y in points)
-        self.strokes.append(f'<polyline {self.paint(None, colour)} points="{path}" stroke-width="{number(thick)}"{dash}/>')
+        self.strokes.append(f'<polyline {self.paint(None, colour)} points="{path}" '
+                            f'stroke-width="{number(thick)}"{dash}/>')
         if not loose:
             self.edges += list(zip(points, points[1:]))
 
@@ -159,8 +161,10 @@ class Picture:
         (x0, y0), (x1, y1) = points[-2:]
         dx, dy = (x1 > x0) - (x1 < x0), (y1 > y0) - (y1 < y0)
         self.line(points[:-1] + [(x1 - 7 * dx, y1 - 7 * dy)], colour, dashed)
-        tip = [(x1, y1), (x1 - 9 * dx - 4.5 * dy, y1 - 9 * dy - 4.5 * dx), (x1 - 9 * dx + 4.5 * dy, y1 - 9 * dy + 4.5 * dx)]
-        self.strokes.append(f'<polygon {self.paint(colour)} points="{" ".join(f"{number(x)},{number(y)}" for x, y in tip)}"/>')
+        back_x, back_y = x1 - 9 * dx, y1 - 9 * dy
+        tip = [(x1, y1), (back_x - 4.5 * dy, back_y - 4.5 * dx), (back_x + 4.5 * dy, back_y + 4.5 * dx)]
+        path = ' '.join(f'{number(x)},{number(y)}' for x, y in tip)
+        self.strokes.append(f'<polygon {self.paint(colour)} points="{path}"/>')
 
     def dot(self, x, y, colour, radius=5):
         self.strokes.append(f'<circle {self.paint(colour)} cx="{number(x)}" cy="{number(y)}" r="{number(radius)}"/>')
@@ -187,8 +191,9 @@ class Picture:
         else:
             self.rect(x0, y, x1 - x0, h, f'{colour}-tint', colour, radius=0)
         if label:
-            over = None if kind != 'sleep' else f'{colour}-tint'
-            self.text((x0 + x1) / 2, y + h / 2 + 4.5, label, 'paper' if kind == 'work' else 'ink', 13, 'middle', over=over)
+            ink = 'paper' if kind == 'work' else 'ink'
+            over = f'{colour}-tint' if kind == 'sleep' else None
+            self.text((x0 + x1) / 2, y + h / 2 + 4.5, label, ink, anchor='middle', over=over)
 
     def pill(self, x, y, w, h, colour, label, dashed=False):
         self.rect(x, y, w, h, f'{colour}-tint', colour, dashed, radius=h / 2)
@@ -203,7 +208,7 @@ class Picture:
         return y + (62 if caption else 43)
 
     def legend(self, y, items, note=None):
-        """`items`: (kind, colour, text). A line above, the note below."""
+        """The foot of the picture. `items`: (kind, colour, text). A line above, the note below."""
         self.line([(1, y), (WIDTH - 1, y)], 'rule', thick=1)
         x, y = 22, y + 26
         for kind, colour, label in items:
@@ -217,6 +222,7 @@ class Picture:
         for line in wrapped(note, WIDTH - 44, 13) if note else []:
             y += 22
             self.text(22, y, line, 'muted')
+        self.height = round(y) + 16
 
     # the file
 
@@ -245,10 +251,12 @@ class Picture:
         faults = self.faults()
         if faults:
             sys.exit('\n'.join(faults))
-        frame = f'<rect {self.paint("paper", "rule")} x="0.5" y="0.5" width="{WIDTH - 1}" height="{self.height - 1}" rx="8"/>'
+        frame = (f'<rect {self.paint("paper", "rule")} x="0.5" y="0.5" width="{WIDTH - 1}" '
+                 f'height="{self.height - 1}" rx="8"/>')
         patterns = ''.join(
-            f'<pattern id="hatch-{c}" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-            f'<path class="s-{c}" d="M0 0V7" stroke-width="1.4" opacity="0.55"/></pattern>' for c in sorted(self.hatches))
+            f'<pattern id="hatch-{colour}" width="7" height="7" patternUnits="userSpaceOnUse" '
+            f'patternTransform="rotate(45)"><path class="s-{colour}" d="M0 0V7" stroke-width="1.4" opacity="0.55"/>'
+            '</pattern>' for colour in sorted(self.hatches))
         return '\n'.join([
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self.height}" width="{WIDTH}" '
             f'height="{self.height}" role="img" aria-labelledby="title desc">',
@@ -270,63 +278,74 @@ class Picture:
 
 # ---- the ladder
 
-LADDER = [  # rung, its threads (who, colour of sleep, where), what the kernel holds, quick's line, what is said, what runs out
-    (['01 blocking'], [('the thread', 'orange', 'in `send`, for slow')],
-     [('orange', 'slow: accepted'), ('purple', 'silent: backlog'), ('blue', 'quick: backlog')],
-     'is read when slow and silent have left', '“it is done”', 'the second client’s patience'),
-    (['02 thread per', 'connection'], [('main', 'grey', 'in `accept`, for newcomers'), ('thread 1', 'orange', 'in `send`, for slow'),
-                                  ('thread 2', 'purple', 'in `recv`, for silent'), ('thread 3', 'blue', 'in `recv`, for quick')],
-     [], 'is echoed at once', '“it is done”', 'threads'),
-    (['03 select'], [('the thread', 'grey', 'in `select`, for all')],
-     [('orange', 'slow: write?'), ('purple', 'silent: read?'), ('blue', 'quick: read?')],
-     'is echoed at once', '“you may”', 'the set: 1024 descriptors'),
-    (['04 completion', 'port', '(Windows)'], [('main', 'grey', 'in `WSAAccept`, for newcomers'), ('worker 1', 'grey', 'in `GetQueuedCompletionStatus`, for all'),
-                        ('worker 2', 'grey', 'in `GetQueuedCompletionStatus`, for all')],
-     [('orange', 'slow: send'), ('purple', 'silent: receive'), ('blue', 'quick: receive')],
-     'is echoed at once', '“it is done”', 'memory'),
-    (['05 epoll', '(Linux)'], [('worker 1', 'grey', 'in `epoll_wait`, for all'), ('worker 2', 'grey', 'in `epoll_wait`, for all')],
-     [('orange', 'slow: write?'), ('purple', 'silent: read?'), ('blue', 'quick: read?')],
-     'is echoed at once', '“you may”', 'descriptors'),
+WATCHED = [('orange', 'slow: write?'), ('purple', 'silent: read?'), ('blue', 'quick: read?')]
+LADDER = [
+    {'rung': ['01 blocking'],
+     'threads': [('the thread', 'orange', 'in `send`, for slow')],
+     'kernel': [('orange', 'slow: accepted'), ('purple', 'silent: backlog'), ('blue', 'quick: backlog')],
+     'quick': 'is read when slow and silent have left', 'told': '“it is done”',
+     'limit': 'the second client’s patience'},
+    {'rung': ['02 thread per', 'connection'],
+     'threads': [('main', 'grey', 'in `accept`, for newcomers'), ('thread 1', 'orange', 'in `send`, for slow'),
+                 ('thread 2', 'purple', 'in `recv`, for silent'), ('thread 3', 'blue', 'in `recv`, for quick')],
+     'kernel': [],
+     'quick': 'is echoed at once', 'told': '“it is done”', 'limit': 'threads'},
+    {'rung': ['03 select'],
+     'threads': [('the thread', 'grey', 'in `select`, for all')],
+     'kernel': WATCHED,
+     'quick': 'is echoed at once', 'told': '“you may”', 'limit': 'the set: 1024 descriptors'},
+    {'rung': ['04 completion', 'port', '(Windows)'],
+     'threads': [('main', 'grey', 'in `WSAAccept`, for newcomers'),
+                 ('worker 1', 'grey', 'in `GetQueuedCompletionStatus`, for all'),
+                 ('worker 2', 'grey', 'in `GetQueuedCompletionStatus`, for all')],
+     'kernel': [('orange', 'slow: send'), ('purple', 'silent: receive'), ('blue', 'quick: receive')],
+     'quick': 'is echoed at once', 'told': '“it is done”', 'limit': 'memory'},
+    {'rung': ['05 epoll', '(Linux)'],
+     'threads': [('worker 1', 'grey', 'in `epoll_wait`, for all'), ('worker 2', 'grey', 'in `epoll_wait`, for all')],
+     'kernel': WATCHED,
+     'quick': 'is echoed at once', 'told': '“you may”', 'limit': 'descriptors'},
 ]
 
 
 def ladder():
-    p = Picture('ladder', 712, 'The ladder: where the threads sleep',
-                'Slow does not read its echo, silent says nothing, quick sends a line. The colour says for whom a thread sleeps.',
-                'Five rungs, a row each. 01: the one thread sleeps in send for slow; silent and quick are in the backlog. '
-                '02: main sleeps in accept, and one thread sleeps for each client. 03: one thread sleeps in select for all. '
-                '04: the main thread sleeps in WSAAccept, two workers in GetQueuedCompletionStatus for all, while the kernel has '
-                'a send of slow and a receive each of silent and quick under way. 05: two workers sleep in epoll_wait for all. '
-                'Quick waits on 01 alone.',
-                ['01_blocking/sketch.cpp', '02_thread_per_conn/sketch.cpp', '03_select/sketch.cpp', '04_iocp/sketch.cpp',
-                 '05_epoll/sketch_pool.cpp'])
+    p = Picture('ladder', 'The ladder: where the threads sleep',
+                'Slow does not read its echo, silent says nothing, quick sends a line. The colour says for whom a '
+                'thread sleeps.',
+                """Five rungs, a row each. 01: the one thread sleeps in send for slow; silent and quick are in the
+                backlog. 02: main sleeps in accept, and one thread sleeps for each client. 03: one thread sleeps in
+                select for all. 04: the main thread sleeps in WSAAccept, two workers in GetQueuedCompletionStatus for
+                all, while the kernel has a send of slow and a receive each of silent and quick under way. 05: two
+                workers sleep in epoll_wait for all. Quick waits on 01 alone.""",
+                ['01_blocking/sketch.cpp', '02_thread_per_conn/sketch.cpp', '03_select/sketch.cpp',
+                 '04_iocp/sketch.cpp', '05_epoll/sketch_pool.cpp'])
     y = 96
-    for x, head in ((22, 'rung'), (166, 'who sleeps where'), (622, 'quick’s line'), (752, 'it is told'), (856, 'runs out first')):
+    for x, head in ((22, 'rung'), (166, 'who sleeps where'), (622, 'quick’s line'), (752, 'it is told'),
+                    (856, 'runs out first')):
         p.text(x, y, head, 'muted')
     y += 12
-    for rung, threads, held, line, told, limit in LADDER:
-        height = 29 * len(threads) + (31 if held else 0) + 15
+    for row in LADDER:
         p.line([(1, y), (WIDTH - 1, y)], 'rule', thick=1)
-        top = y + 10
-        for i, part in enumerate(rung):
+        y += 10
+        for i, part in enumerate(row['rung']):
             aside = part.startswith('(')
-            p.text(22, top + 16 + 19 * i, part, 'muted' if aside else 'ink', 13 if aside else 14, bold=not aside)
-        for x, room, what in ((622, 118, line), (752, 95, told), (856, 108, limit)):
-            p.paragraph(x, top + 16, room, what)
-        for who, colour, where in threads:
-            p.text(240, top + 16, who, 'ink', anchor='end')
-            p.bar(250, 610, top, 23, colour, 'sleep', 'asleep ' + where)
-            top += 29
-        if held:
-            p.rect(158, top - 2, 458, 28, 'band', loose=True)
-            p.text(240, top + 16, 'the kernel', 'muted', anchor='end')
-            for i, (colour, label) in enumerate(held):
-                p.pill(250 + 121 * i, top, 118, 23, colour, label, dashed='backlog' in label)
-        y += height
-    p.legend(y, [('sleep', 'orange', 'for slow alone'), ('sleep', 'purple', 'for silent alone'), ('sleep', 'blue', 'for quick alone'),
-                 ('sleep', 'grey', 'for all, or for newcomers')],
-             'The sketches, on two cores. Backlog: connected, not accepted yet. “read?”, “write?”: the kernel watches for that. '
-             '“send”, “receive”: the kernel is doing that.')
+            p.text(22, y + 16 + 19 * i, part, 'muted' if aside else 'ink', 13 if aside else 14, bold=not aside)
+        for x, room, column in ((622, 118, 'quick'), (752, 95, 'told'), (856, 108, 'limit')):
+            p.paragraph(x, y + 16, room, row[column])
+        for who, colour, where in row['threads']:
+            p.text(240, y + 16, who, anchor='end')
+            p.bar(250, 610, y, 23, colour, 'sleep', 'asleep ' + where)
+            y += 29
+        if row['kernel']:
+            p.rect(158, y - 2, 458, 28, 'band', loose=True)
+            p.text(240, y + 16, 'the kernel', 'muted', anchor='end')
+            for i, (colour, label) in enumerate(row['kernel']):
+                p.pill(250 + 121 * i, y, 118, 23, colour, label, dashed='backlog' in label)
+            y += 31
+        y += 5
+    p.legend(y, [('sleep', 'orange', 'for slow alone'), ('sleep', 'purple', 'for silent alone'),
+                 ('sleep', 'blue', 'for quick alone'), ('sleep', 'grey', 'for all, or for newcomers')],
+             'The sketches, on two cores. Backlog: connected, not accepted yet. “read?”, “write?”: the kernel '
+             'watches for that. “send”, “receive”: the kernel is doing that.')
     return p
 
 
@@ -334,16 +353,18 @@ def ladder():
 
 CONNECTION_NAMES = [  # colour, head, caption, names in two columns
     ('blue', 'The model feeds', 'what happened, and when',
-     ['received', 'peer_finished', 'sent', 'blocked', 'acknowledged'], ['shut_down', 'stop_lingering', 'failed', 'expired']),
+     ['received', 'peer_finished', 'sent', 'blocked', 'acknowledged'],
+     ['shut_down', 'stop_lingering', 'failed', 'expired']),
     ('purple', 'The service commands', 'recorded here, done by the model',
      ['send', 'pause', 'resume', 'finish', 'close'], ['abort', 'expire_at', 'defer', 'answered']),
     ('green', 'The model asks', 'what to do now, and until when',
      ['next', 'wants_receive', 'wants_send', 'unsent'], ['due', 'take_kept', 'take_due', 'deadline']),
 ]
 PHASES = [  # x, w, name, what holds in it
-    (22, 216, 'open', ['`next()`: `serve`', 'Bytes go to `on_receive`, or', 'are kept while paused.', 'After `finish()`: `shut_down`,',
-                       'and it reads on.']),
-    (328, 188, 'closing', ['`next()`: `serve` until all is', 'sent, then `shut_down`.', 'What comes is read and', 'dropped.']),
+    (22, 216, 'open', ['`next()`: `serve`', 'Bytes go to `on_receive`, or', 'are kept while paused.',
+                       'After `finish()`: `shut_down`,', 'and it reads on.']),
+    (328, 188, 'closing', ['`next()`: `serve` until all is', 'sent, then `shut_down`.', 'What comes is read and',
+                           'dropped.']),
     (620, 188, 'lingering', ['`next()`: `serve`.', 'Our FIN is out.', 'What comes is read and', 'dropped.']),
 ]
 ENDS = [  # the peer's FIN, ours: not out, ours: out
@@ -361,14 +382,15 @@ DEADLINES = [  # phase, runs, what expired() makes of it
 
 
 def connection():
-    p = Picture('connection', 902, 'One connection: what it is fed, what it is asked, how it ends',
-                '`ConnectionState` makes no system call and knows no clock. Each rung feeds it what happened and does what it says.',
-                'Three groups of names: what the model feeds, what the service commands, what the model asks. Below, the phases: '
-                'open goes to closing by close(); closing goes to lingering when the queue is empty and our FIN is out; lingering '
-                'goes to the end when the peer\'s FIN is in or the close timeout has passed. From each phase an error, abort() or '
-                'the write timeout leads to a reset. Below that, what holds for the four combinations of both sides\' FINs, and the '
-                'deadlines: idle and the service\'s own while open, the write timeout while open or closing, the close timeout '
-                'while lingering.',
+    p = Picture('connection', 'One connection: what it is fed, what it is asked, how it ends',
+                '`ConnectionState` makes no system call and knows no clock. Each rung feeds it what happened and '
+                'does what it says.',
+                """Three groups of names: what the model feeds, what the service commands, what the model asks. Below,
+                the phases: open goes to closing by close(); closing goes to lingering when the queue is empty and our
+                FIN is out; lingering goes to the end when the peer's FIN is in or the close timeout has passed. From
+                each phase an error, abort() or the write timeout leads to a reset. Below that, what holds for the
+                four combinations of both sides' FINs, and the deadlines: idle and the service's own while open, the
+                write timeout while open or closing, the close timeout while lingering.""",
                 ['common/library/connection_state.h', 'common/library/connection_state.cpp'])
     for i, (colour, head, caption, left, right) in enumerate(CONNECTION_NAMES):
         x = 22 + 318 * i
@@ -378,7 +400,8 @@ def connection():
 
     top, height = 316, 128
     bus_up, bus_down = 284, 484
-    p.text(22, 264, '`failed(`reason, error, `Step::reset)`: an error, `abort()`, `write_timeout`, `expire_at()` with bytes unsent', 'red')
+    p.text(22, 264, '`failed(`reason, error, `Step::reset)`: an error, `abort()`, `write_timeout`, `expire_at()` with '
+                    'bytes unsent', 'red')
     for x, w, name, body in PHASES:
         y = p.panel(x, top, w, height, 'blue', name)
         p.lines(x + 12, y + 1, body)
@@ -426,34 +449,41 @@ def connection():
         p.paragraph(500, y + 20, 98, phase)
         bottom = p.paragraph(602, y + 20, 226, runs_)
         y = max(bottom, p.paragraph(838, y + 20, 122, then)) - 8
-    p.legend(818, [('arrow', 'blue', 'to the next phase'), ('arrow', 'green', 'a close in order, with a FIN'), ('arrow', 'red', 'a close with a reset')],
-             'After `close()` what comes is still read, or the close would reset (contract 6). `failed()` and `expired()` leave the phases `ended` and `reset`.')
+    p.legend(818, [('arrow', 'blue', 'to the next phase'), ('arrow', 'green', 'a close in order, with a FIN'),
+                   ('arrow', 'red', 'a close with a reset')],
+             'After `close()` what comes is still read, or the close would reset (contract 6). `failed()` and '
+             '`expired()` leave the phases `ended` and `reset`.')
     return p
 
 
 # ---- the strand
 
 STRAND_STATES = [  # x, y, w, h, colour, name, flags, what stays
-    (22, 150, 240, 108, 'green', 'free', 'no holder, no notification', ['Nothing is pending, or only', 'a send that found no room.']),
+    (22, 150, 240, 108, 'green', 'free', 'no holder, no notification',
+     ['Nothing is pending, or only', 'a send that found no room.']),
     (640, 132, 318, 144, 'blue', 'held', '`acquired_`: a thread serves the connection',
-     ['↻ `try_acquire()` by another: false,', ' its event is left for the holder', '↻ `post()`: append, no notification',
-      '↻ `release()`, more has come: false, go on']),
-    (330, 410, 262, 108, 'orange', 'notified', '`notified_`: a notification is out', ['↻ `post()`: append, but send no', ' second notification']),
+     ['↻ `try_acquire()` by another: false,', ' its event is left for the holder',
+      '↻ `post()`: append, no notification', '↻ `release()`, more has come: false, go on']),
+    (330, 410, 262, 108, 'orange', 'notified', '`notified_`: a notification is out',
+     ['↻ `post()`: append, but send no', ' second notification']),
 ]
 STRAND_RIGHTS = [
     ('any thread', '`post()` leaves a command. It never takes the strand and never waits for it.'),
     ('a thread with an event or a notification', '`try_acquire()`. If it is false, the thread goes on to other work.'),
-    ('the holder', 'callbacks, without a lock; then `release()` or `yield()`; `close()` and `end_session()` at the end.'),
+    ('the holder',
+     'callbacks, without a lock; then `release()` or `yield()`; `close()` and `end_session()` at the end.'),
 ]
 
 
 def strand():
-    p = Picture('strand', 720, 'The strand: which thread serves a connection',
-                'Callbacks of one connection never overlap, no lock is held during one, and no command or wake-up is lost.',
-                'Three states. Free goes to held by try_acquire(), and back by release() when nothing has come: the model re-arms '
-                'under the lock. Free goes to notified by post(), which appends a command and sends one notification. Notified goes '
-                'to held by try_acquire(), and held to notified by yield(), when the holder has had its share of rounds. While it is '
-                'held, events and commands of other threads are left for the holder. A new session starts held, and the holder ends it.',
+    p = Picture('strand', 'The strand: which thread serves a connection',
+                'Callbacks of one connection never overlap, no lock is held during one, and no command or wake-up '
+                'is lost.',
+                """Three states. Free goes to held by try_acquire(), and back by release() when nothing has come: the
+                model re-arms under the lock. Free goes to notified by post(), which appends a command and sends one
+                notification. Notified goes to held by try_acquire(), and held to notified by yield(), when the holder
+                has had its share of rounds. While it is held, events and commands of other threads are left for the
+                holder. A new session starts held, and the holder ends it.""",
                 ['common/library/strand.h'])
     for x, y, w, h, colour, name, flags, stays in STRAND_STATES:
         baseline = p.panel(x, y, w, h, colour, name, flags)
@@ -481,35 +511,43 @@ def strand():
         p.text(22, y + 29, who, bold=True)
         p.paragraph(330, y + 29, 628, what)
         y += 29
-    p.legend(658, [('arrow', 'blue', 'take it'), ('arrow', 'green', 'give it back'), ('arrow', 'orange', 'ask for a thread'), ('arrow', 'grey', 'the session')],
-             '↻: the state stays. Each call names the `generation` of its session: a late event or notification finds nobody, and `post()` says `gone`.')
+    p.legend(658, [('arrow', 'blue', 'take it'), ('arrow', 'green', 'give it back'),
+                   ('arrow', 'orange', 'ask for a thread'), ('arrow', 'grey', 'the session')],
+             '↻: the state stays. Each call names the `generation` of its session: a late event or notification '
+             'finds nobody, and `post()` says `gone`.')
     return p
 
 
 # ---- the kernel armed it, against epoll_ctl returned
 
-ARMED = [  # y, head, worker 1's stretches, worker 2's stretches, when it ends
+ARMED = [  # y, head, the stretches of worker 1, those of worker 2: from, to, colour, kind, label
     (104, 'Without the lock',
-     [(150, 226, 'blue', 'work', '`serve`'), (226, 700, 'blue', 'tint', 'in `epoll_ctl`, waits for a processor'),
+     [(150, 226, 'blue', 'work', '`serve`'),
+      (226, 700, 'blue', 'tint', 'in `epoll_ctl`, waits for a processor'),
       (700, 958, 'red', 'work', 'anything it does with the record')],
-     [(150, 372, 'grey', 'sleep', 'in `epoll_wait`'), (372, 640, 'orange', 'work', '`recv` → 0, close, delete the record'),
+     [(150, 372, 'grey', 'sleep', 'in `epoll_wait`'),
+      (372, 640, 'orange', 'work', '`recv` → 0, close, delete the record'),
       (640, 958, 'grey', 'sleep', 'in `epoll_wait`')]),
     (340, 'With the lock: rule 2 of the pool, `take_turn`',
-     [(150, 226, 'blue', 'work', '`serve`'), (226, 560, 'blue', 'tint', 'in `epoll_ctl`, waits for a processor'),
-      (560, 640, 'blue', 'work', 'unlock'), (640, 958, 'grey', 'sleep', 'in `epoll_wait`')],
-     [(150, 372, 'grey', 'sleep', 'in `epoll_wait`'), (372, 640, 'orange', 'sleep', 'waits for `client.turn`'),
+     [(150, 226, 'blue', 'work', '`serve`'),
+      (226, 560, 'blue', 'tint', 'in `epoll_ctl`, waits for a processor'),
+      (560, 640, 'blue', 'work', 'unlock'),
+      (640, 958, 'grey', 'sleep', 'in `epoll_wait`')],
+     [(150, 372, 'grey', 'sleep', 'in `epoll_wait`'),
+      (372, 640, 'orange', 'sleep', 'waits for `client.turn`'),
       (640, 958, 'orange', 'work', '`recv` → 0, unlock, close, delete')]),
 ]
 
 
 def armed():
-    p = Picture('armed', 636, '“The kernel has armed it” comes before “epoll_ctl has returned”',
-                'Between the two, another worker can be given the client’s next event, serve it and delete the record.',
-                'Two timelines of worker 1, the kernel and worker 2. Worker 1 serves a client and calls epoll_ctl with EPOLL_CTL_MOD. '
-                'The kernel arms the descriptor, finds the peer\'s FIN there already and wakes worker 2, while worker 1 is still inside '
-                'epoll_ctl. Without the lock worker 2 closes the client and deletes its record, and what worker 1 then does with the '
-                'record is a use of freed memory. With the lock worker 2 waits for client.turn until worker 1 has returned and unlocked, '
-                'and only then serves and deletes.',
+    p = Picture('armed', '“The kernel has armed it” comes before “epoll_ctl has returned”',
+                'Between the two, another worker can be given the client’s next event, serve it and delete the '
+                'record.',
+                """Two timelines of worker 1, the kernel and worker 2. Worker 1 serves a client and calls epoll_ctl with
+                EPOLL_CTL_MOD. The kernel arms the descriptor, finds the peer's FIN there already and wakes worker 2,
+                while worker 1 is still inside epoll_ctl. Without the lock worker 2 closes the client and deletes its
+                record, and what worker 1 then does with the record is a use of freed memory. With the lock worker 2
+                waits for client.turn until worker 1 has returned and unlocked, and only then serves and deletes.""",
                 ['05_epoll/sketch_pool.cpp'])
     for y, head, one, two in ARMED:
         p.text(22, y, head, bold=True, size=14)
@@ -524,7 +562,7 @@ def armed():
         p.arrow([(286, y + 62), (286, y + 111)], 'blue')
         p.text(278, y + 82, '`EPOLL_CTL_MOD`', 'blue', anchor='end')
         p.text(278, y + 120, 'armed', 'blue', anchor='end')
-        p.text(298, y + 111, 'The peer’s FIN is there already:' if y < 200 else 'The FIN is there already:')
+        p.text(298, y + 111, 'The FIN is there already:')
         p.text(298, y + 129, 'wake a worker')
         p.arrow([(286, y + 121), (286, y + 154), (372, y + 154), (372, y + 170)], 'orange')
         p.text(384, y + 158, 'the event', 'orange')
@@ -536,9 +574,11 @@ def armed():
     y = ARMED[1][0]
     p.arrow([(600, y + 62), (600, y + 154), (640, y + 154), (640, y + 170)], 'green')
     p.lines(652, y + 111, ['Unlocking lets worker 2 in. Worker 1', 'has finished with the record.'], 'green')
-    p.legend(570, [('work', 'blue', 'worker 1 at work'), ('tint', 'blue', 'inside a call'), ('work', 'orange', 'worker 2 at work'), ('sleep', 'grey', 'asleep for all'),
+    p.legend(570, [('work', 'blue', 'worker 1 at work'), ('tint', 'blue', 'inside a call'),
+                   ('work', 'orange', 'worker 2 at work'), ('sleep', 'grey', 'asleep for all'),
                    ('sleep', 'orange', 'asleep for this client')],
-             'To the right: order, not duration. `EPOLL_CTL_MOD` itself looks whether something is there already: the event may come at once.')
+             'To the right: order, not duration. `EPOLL_CTL_MOD` itself looks whether something is there already: '
+             'the event may come at once.')
     return p
 
 
@@ -572,24 +612,27 @@ ECHO = [  # a heading; or from, to, label, colour. The label stands beside the l
     ('port', 'worker 1', 'no record', 'muted'),
     ('port', 'worker 2', 'no record', 'muted'),
 ]
-# Where the record is, and which thread is at work: lane, from and to which row of ECHO, colour
-ECHO_BARS = [('main', 2, 4, 'green'), ('kernel', 4, 7, 'orange'), ('port', 7, 8, 'purple'), ('worker 1', 8, 9, 'green'),
-             ('kernel', 9, 11, 'orange'), ('port', 11, 12, 'purple'), ('worker 2', 12, 13, 'green'), ('kernel', 13, 16, 'orange'),
-             ('port', 16, 17, 'purple'), ('worker 2', 17, 18.6, 'green'), ('main', 21, 22.8, 'blue'),
-             ('worker 1', 23, 24.6, 'blue'), ('worker 2', 24, 24.6, 'blue')]
+ECHO_BARS = [  # where the record is, or who is at work without it: lane, from which row of ECHO, to which, colour
+    ('main', 2, 4, 'green'), ('kernel', 4, 7, 'orange'), ('port', 7, 8, 'purple'), ('worker 1', 8, 9, 'green'),
+    ('kernel', 9, 11, 'orange'), ('port', 11, 12, 'purple'), ('worker 2', 12, 13, 'green'),
+    ('kernel', 13, 16, 'orange'), ('port', 16, 17, 'purple'), ('worker 2', 17, 18.6, 'green'),
+    ('main', 21, 22.8, 'blue'), ('worker 1', 23, 24.6, 'blue'), ('worker 2', 24, 24.6, 'blue'),
+]
 
 
 def one_echo():
     step, top = 31, 138
     height = top + step * len(ECHO) + 92
-    p = Picture('one_echo', height, 'One echo through a completion port',
-                'The record of the sketch goes from thread to thread through the kernel. Any worker may take the next packet.',
-                'A sequence between client, main thread, kernel, port and two workers. The client connects; main returns from WSAAccept, '
-                'ties the socket to the port and starts WSARecv, which is pending. The client sends hello: the kernel queues a packet of '
-                '6 bytes, worker 1 takes it and calls WSASend, which is done at once; its packet comes all the same, worker 2 takes it and '
-                'starts the next WSARecv. The client\'s FIN is a packet of 0 bytes: worker 2 closes the socket. Ctrl-C cancels WSAAccept; '
-                'main posts one exit packet for each worker. The record is with main, the kernel, the port, worker 1, the kernel, '
-                'the port, worker 2, and so on: with one of them at each moment.',
+    p = Picture('one_echo', 'One echo through a completion port',
+                'The record of the sketch goes from thread to thread through the kernel. Any worker may take the '
+                'next packet.',
+                """A sequence between client, main thread, kernel, port and two workers. The client connects; main
+                returns from WSAAccept, ties the socket to the port and starts WSARecv, which is pending. The client
+                sends hello: the kernel queues a packet of 6 bytes, worker 1 takes it and calls WSASend, which is done
+                at once; its packet comes all the same, worker 2 takes it and starts the next WSARecv. The client's
+                FIN is a packet of 0 bytes: worker 2 closes the socket. Ctrl-C cancels WSAAccept; main posts one exit
+                packet for each worker. The record is with main, the kernel, the port, worker 1, the kernel, the port,
+                worker 2, and so on: with one of them at each moment.""",
                 ['04_iocp/sketch.cpp'])
     bottom = top + step * len(ECHO)
     for lane, x in LANES.items():
@@ -609,44 +652,49 @@ def one_echo():
         right = LANES[end] > LANES[start]
         pad = 8 if right else -8
         p.arrow([(LANES[start] + pad, y), (LANES[end] - pad, y)], 'grey' if colour == 'muted' else colour)
-        p.text(LANES[start] + (14 if right else -14), y - 6, label, colour, 12.5, 'start' if right else 'end', over='paper')
+        x, anchor = (LANES[start] + 14, 'start') if right else (LANES[start] - 14, 'end')
+        p.text(x, y - 6, label, colour, 12.5, anchor, over='paper')
     for lane, first, last, colour in ECHO_BARS:
         x = LANES[lane]
         y0, y1 = top + step * first + 12, top + step * last + 12
         p.rect(x - 7, y0, 14, y1 - y0, colour, colour, radius=0, loose=True)
     p.text(LANES['worker 2'] + 14, top + step * 18 + 18, '✓ freed', 'green')
-    p.legend(bottom + 12, [('work', 'green', 'the record is this thread’s'), ('work', 'orange', 'the kernel’s'), ('work', 'purple', 'in the port’s queue'),
-                           ('work', 'blue', 'at work without it'), ('sleep', 'grey', 'asleep, for all')],
-             'Downwards: order, not duration. The calls are those of a run under Wine. `WSASend` may be pending, too; its packet then '
-             'comes when the kernel has the bytes.')
+    p.legend(bottom + 12, [('work', 'green', 'the record is this thread’s'), ('work', 'orange', 'the kernel’s'),
+                           ('work', 'purple', 'in the port’s queue'), ('work', 'blue', 'at work without it'),
+                           ('sleep', 'grey', 'asleep, for all')],
+             'Downwards: order, not duration. The calls are those of a run under Wine. `WSASend` may be pending, '
+             'too; its packet then comes when the kernel has the bytes.')
     return p
 
 
 # ---- who owns a record
 
-OWNED = [  # group, its record, the call, in the kernel, the worker's, when it may go
-    ('accept', ['`Accept`, and a', 'new socket in it'], '`AcceptEx`', 'waits for a client', 'the socket goes to a `Client`',
-     '✓ use it again, with a new socket'),
-    ('receive', ['`receiving`, of', 'no bytes'], '`WSARecv`', 'waits for bytes, a FIN, an error', '`recv`, to the worker’s stack',
-     '✓ use it; free it unless `sending` is pending'),
-    ('send', ['`sending`, and', 'the bytes'], '`WSASend`', 'waits until there is room', 'count them, send what is left',
-     '✓ use it; free it unless `receiving` is pending'),
+OWNED = [  # group, its record, the call, in the kernel, then the worker's, when it may go
+    ('accept', ['`Accept`, and a', 'new socket in it'], '`AcceptEx`', 'waits for a client',
+     'the socket goes to a `Client`', '✓ free it, or use it for a new socket'),
+    ('receive', ['`receiving`, of', 'no bytes'], '`WSARecv`', 'waits for bytes, a FIN, an error',
+     '`recv`, to the worker’s stack', '✓ use it; free it unless `sending` is pending'),
+    ('send', ['`sending`, and', 'the bytes'], '`WSASend`', 'waits until there is room',
+     'count them, send what is left', '✓ use it; free it unless `receiving` is pending'),
 ]
 
 
 def record_owner():
-    p = Picture('record_owner', 708, 'Who owns an OVERLAPPED record, and when you may free it',
-                'It is the kernel’s from the call that starts the operation until you have taken its packet from the port.',
-                'Four groups. Accept, receive and send are alike: the record is yours until AcceptEx, WSARecv or WSASend is called; then '
-                'it is the kernel\'s; then its packet waits in the port\'s queue; and once GetQueuedCompletionStatus has returned it, it '
-                'is yours again, to use again or to free. The end, with a receive and a send under way: shutdown sends a FIN if one is '
-                'owed, and CancelIoEx only asks. Two packets come. After the first nothing may be freed; after the last one you close '
-                'the socket and free the client.',
+    p = Picture('record_owner', 'Who owns an OVERLAPPED record, and when you may free it',
+                'It is the kernel’s from the call that starts the operation until you have taken its packet from '
+                'the port.',
+                """Four groups. Accept, receive and send are alike: the record is yours until AcceptEx, WSARecv or
+                WSASend is called; then it is the kernel's; then its packet waits in the port's queue; and once
+                GetQueuedCompletionStatus has returned it, it is yours again, to use again or to free. The end, with a
+                receive and a send under way: shutdown sends a FIN if one is owed, and CancelIoEx only asks. Two
+                packets come. After the first nothing may be freed; after the last one you close the socket and free
+                the client.""",
                 ['04_iocp/server.cpp'])
     left, call, done, taken, right = 150, 290, 530, 660, 958
     y = 104
-    for x0, x1, colour, label in ((left, call, 'green', 'yours'), (call, done, 'orange', 'the kernel’s'),
-                                  (done, taken, 'purple', 'the port’s queue'), (taken, right, 'green', 'yours again')):
+    owners = [(left, call, 'green', 'yours'), (call, done, 'orange', 'the kernel’s'),
+              (done, taken, 'purple', 'the port’s queue'), (taken, right, 'green', 'yours again')]
+    for x0, x1, colour, label in owners:
         p.text((x0 + x1) / 2, y, label, colour, 14, 'middle', bold=True)
     y = 136
     for group, record, start, waits, then, free in OWNED:
@@ -654,8 +702,7 @@ def record_owner():
         p.lines(22, y + 31, record, 'muted')
         p.text(call, y, start, 'orange', anchor='middle')
         p.text(taken, y, '`GetQueuedCompletionStatus`', 'green', anchor='middle')
-        for x0, x1, colour, label in ((left, call, 'green', 'fill it in'), (call, done, 'orange', waits),
-                                      (done, taken, 'purple', 'packet'), (taken, right, 'green', then)):
+        for (x0, x1, colour, _), label in zip(owners, ('fill it in', waits, 'packet', then)):
             p.bar(x0, x1, y + 14, 28, colour, 'tint', label)
         for x, colour in ((call, 'orange'), (taken, 'green')):
             p.arrow([(x, y + 4), (x, y + 14)], colour)
@@ -667,22 +714,25 @@ def record_owner():
     p.text(22, y + 12, 'end', bold=True, size=14)
     p.lines(22, y + 31, ['a receive and', 'a send are', 'under way'], 'muted')
     p.text(call, y, '`shutdown` if a FIN is owed, `CancelIoEx`', 'red', anchor='middle')
-    for at, name, took, mid, packet, end in ((14, '`receiving`', 'cancelled', first - 110, 'aborted', first),
-                                             (50, '`sending`', 'cancelled, perhaps not at once', last - 130, 'aborted, or done', last)):
+    for at, name, cancelled, mid, packet, end in (
+            (14, '`receiving`', 'cancelled', first - 110, 'aborted', first),
+            (50, '`sending`', 'cancelled, perhaps not at once', last - 130, 'aborted, or done', last)):
         p.bar(left, call, y + at, 28, 'orange', 'tint', name)
-        p.bar(call, mid, y + at, 28, 'orange', 'tint', took)
+        p.bar(call, mid, y + at, 28, 'orange', 'tint', cancelled)
         p.bar(mid, end, y + at, 28, 'purple', 'tint', packet)
         p.bar(end, right, y + at, 28, 'green', 'tint', 'its packet is taken')
-    p.bar(left, last, y + 86, 28, 'red', 'tint', 'the `Client` that both records are in, and its socket: ✗ do not free, do not close')
+    p.bar(left, last, y + 86, 28, 'red', 'tint',
+          'the `Client` that both records are in, and its socket: ✗ do not free, do not close')
     p.bar(last, right, y + 86, 28, 'green', 'work', '✓ `closesocket`, then free it')
     p.text(first, y + 142, 'first packet: the other is pending', 'red', anchor='middle')
     p.text(last + 10, y + 142, 'the last packet', 'green')
     p.arrow([(call, y + 4), (call, y + 14)], 'red')
     p.arrow([(first, y + 130), (first, y + 114)], 'red')
     p.arrow([(last, y + 144), (last, y + 114)], 'green')
-    p.legend(y + 160, [('tint', 'green', 'yours'), ('tint', 'orange', 'the kernel’s'), ('tint', 'purple', 'done, its packet not taken'), ('tint', 'red', 'still needed')],
-             'Success at once and `WSA_IO_PENDING` are the same here: a packet comes, and another worker may have it before the call '
-             'returns. After any other error no packet comes, and the record is still yours.')
+    p.legend(y + 160, [('tint', 'green', 'yours'), ('tint', 'orange', 'the kernel’s'),
+                       ('tint', 'purple', 'done, its packet not taken'), ('tint', 'red', 'still needed')],
+             'As in server.cpp. Success at once and `WSA_IO_PENDING` are the same here: a packet comes, and another worker may have '
+             'it before the call returns. After any other error no packet comes, and the record is still yours.')
     return p
 
 
@@ -731,12 +781,14 @@ def steps(p, x, items, cost):
 
 
 def wait_queues():
-    p = Picture('wait_queues', 722, 'Why epoll is cheaper than select: who stands in which wait queue',
-                'Each socket has a wait queue in the kernel: whoever stands in it is told when something happens there.',
-                'Two panels with N sockets each, of which quick is ready. select: at each call the thread joins the wait queues of all N '
-                'sockets, is woken without a word of which, asks all N again and leaves all queues. epoll: an item for each socket has '
-                'stood in its wait queue since epoll_ctl; the thread sleeps in the one queue of the instance; quick\'s bytes put quick\'s '
-                'item on the ready list, and epoll_wait looks at that list alone.',
+    p = Picture('wait_queues', 'Why epoll is cheaper than select: who stands in which wait queue',
+                'Each socket has a wait queue in the kernel: whoever stands in it is told when something happens '
+                'there.',
+                """Two panels with N sockets each, of which quick is ready. select: at each call the thread joins the
+                wait queues of all N sockets, is woken without a word of which, asks all N again and leaves all
+                queues. epoll: an item for each socket has stood in its wait queue since epoll_ctl; the thread sleeps
+                in the one queue of the instance; quick's bytes put quick's item on the ready list, and epoll_wait
+                looks at that list alone.""",
                 ['03_select/sketch.cpp', '05_epoll/sketch.cpp'])
     x = 22
     p.text(x, 102, 'select: told everything, at each call', bold=True, size=14)
@@ -773,8 +825,10 @@ def wait_queues():
     p.line([(x + 320, 302), (x + 320, 278)], 'purple')
     p.circled(x + 340, 290, 1, 'purple')
     steps(p, x, EPOLL_STEPS, 'Each call costs what is ready, whoever else is connected.')
-    p.legend(662, [('dashed', 'orange', 'made anew for each call'), ('arrow', 'purple', 'made once'), ('arrow', 'blue', 'when bytes come')],
-             'Calls that have to sleep. Level-triggered, quick’s item goes back to the ready list and is asked once more at the next call.')
+    p.legend(662, [('dashed', 'orange', 'made anew for each call'), ('arrow', 'purple', 'made once'),
+                   ('arrow', 'blue', 'when bytes come')],
+             'Calls that have to sleep. Level-triggered, quick’s item goes back to the ready list and is asked '
+             'once more at the next call.')
     return p
 
 

@@ -363,14 +363,14 @@ CONNECTION_NAMES = [  # colour, head, caption, names in two columns
 PHASES = [  # x, w, name, what holds in it
     (22, 216, 'open', ['`next()`: `serve`', 'Bytes go to `on_receive`, or', 'are kept while paused.',
                        'After `finish()`: `shut_down`,', 'and it reads on.']),
-    (328, 188, 'closing', ['`next()`: `serve` until all is', 'sent, then `shut_down`.', 'What comes is read and',
-                           'dropped.']),
-    (620, 188, 'lingering', ['`next()`: `serve`.', 'Our FIN is out.', 'What comes is read and', 'dropped.']),
+    (328, 188, 'closing', ['`next()`: `serve` until all is', 'sent, then `shut_down`.', 'Bytes that come are read',
+                           'and dropped.']),
+    (620, 188, 'lingering', ['`next()`: `serve`.', 'Our FIN is out.', 'Bytes that come are read', 'and dropped.']),
 ]
 ENDS = [  # the peer's FIN, ours: not out, ours: out
     ('not in', 'Both directions carry bytes: open or closing.',
      'After `close()`: lingering. After `finish()`: open, and it reads on.'),
-    ('in', '`wants_receive()` is false. What is queued is still sent. `on_end` is told; by default it closes.',
+    ('in', '`wants_receive()` is false. The queue is still sent. `on_end` is told; by default it closes.',
      '`next()` is `close`; after `finish()` not before `on_end` is told and no answer is owed.'),
 ]
 DEADLINES = [  # phase, runs, what expired() makes of it
@@ -451,7 +451,7 @@ def connection():
         y = max(bottom, p.paragraph(838, y + 20, 122, then)) - 8
     p.legend(818, [('arrow', 'blue', 'to the next phase'), ('arrow', 'green', 'a close in order, with a FIN'),
                    ('arrow', 'red', 'a close with a reset')],
-             'After `close()` what comes is still read, or the close would reset (contract 6). `failed()` and '
+             'After `close()` bytes are still read, or the close would reset (contract 6). `failed()` and '
              '`expired()` leave the phases `ended` and `reset`.')
     return p
 
@@ -782,8 +782,7 @@ def steps(p, x, items, cost):
 
 def wait_queues():
     p = Picture('wait_queues', 'Why epoll is cheaper than select: who stands in which wait queue',
-                'Each socket has a wait queue in the kernel: whoever stands in it is told when something happens '
-                'there.',
+                'Each socket has a wait queue in the kernel. Threads and items in it are told when something happens.',
                 """Two panels with N sockets each, of which quick is ready. select: at each call the thread joins the
                 wait queues of all N sockets, is woken without a word of which, asks all N again and leaves all
                 queues. epoll: an item for each socket has stood in its wait queue since epoll_ctl; the thread sleeps
@@ -824,7 +823,7 @@ def wait_queues():
     p.line([(tops[0][0], 302), (tops[-1][0], 302)], 'purple')
     p.line([(x + 320, 302), (x + 320, 278)], 'purple')
     p.circled(x + 340, 290, 1, 'purple')
-    steps(p, x, EPOLL_STEPS, 'Each call costs what is ready, whoever else is connected.')
+    steps(p, x, EPOLL_STEPS, 'Each call costs as much as is ready, however many idle.')
     p.legend(662, [('dashed', 'orange', 'made anew for each call'), ('arrow', 'purple', 'made once'),
                    ('arrow', 'blue', 'when bytes come')],
              'Calls that have to sleep. Level-triggered, quick’s item goes back to the ready list and is asked '

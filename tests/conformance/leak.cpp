@@ -184,14 +184,28 @@ TEST_CASE("LEAK-05 the leak sanitizer has nothing to say") {
         });
 }
 
+constexpr std::size_t at_once = 100;  // clients may be here, when a server is slow to see that they have gone
+
 /// So many clients, one after the other, each gone as soon as it is connected.
 void come_and_reset(Scene& scene, Server& server, std::size_t clients) {
   for (std::size_t client = 1; client <= clients; ++client) {
     Peer peer = scene.connect(server);
-    if (client % 100 == 0)
+    if (client % at_once == 0)
       expect_echo(peer, "is there still room?");  // so that the backlog does not overflow
     peer.reset();
+    if (client % at_once == 0) server.expect_holdings_returned();
   }
+}
+
+/// What a crowd of clients costs a server is there afterwards: the threads of 02, the tables of all. So there is one at first
+/// that is as large as any that a busy machine can make of the others.
+void crowd(Scene& scene, Server& server) {
+  std::vector<Peer> peers;
+  const std::size_t room = scene.profile().clients_at_once.value_or(2 * at_once);
+  while (peers.size() < std::min(room, 2 * at_once))
+    expect_echo(peers.emplace_back(scene.connect(server)), "a crowd");
+  for (Peer& peer : peers)
+    peer.reset();
   server.expect_holdings_returned();
 }
 
@@ -205,18 +219,16 @@ TEST_CASE("LEAK-06 30 000 short connections under an idle timeout of a day") {
           if (server.process().sanitized()) throw NotApplicable("a sanitizer keeps what was freed");
           if (server.process().under_wine()) throw NotApplicable("under Wine so many connections take 20 s");
           constexpr std::size_t first = 10'000, more = 30'000, allowed = 192 * KiB;
+          crowd(scene, server);
           come_and_reset(scene, server, first);
-          // What stays is there after each round. A crowd of threads at one moment, of 02's, is there after one.
-          std::uint64_t grown = 0;
-          for (int round = 0; round < 3; ++round) {
-            const std::uint64_t before = server.process().memory();
-            come_and_reset(scene, server, more);
-            grown = std::max(before, server.process().memory()) - before;
-            if (grown <= allowed) return scene.note(std::to_string(grown / KiB) + " KiB more");
-          }
-          throw Failed("at most " + std::to_string(allowed / KiB) + " KiB more for " + std::to_string(more) +
-                           " clients",
-                       std::to_string(grown / KiB) + " KiB, for the third time");
+          const std::uint64_t before = server.process().memory();
+          come_and_reset(scene, server, more);
+          const std::uint64_t grown = std::max(before, server.process().memory()) - before;
+          if (grown > allowed)
+            throw Failed("at most " + std::to_string(allowed / KiB) + " KiB more for " +
+                             std::to_string(more) + " clients",
+                         std::to_string(grown / KiB) + " KiB");
+          scene.note(std::to_string(grown / KiB) + " KiB more");
         });
 }
 

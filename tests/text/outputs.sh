@@ -4,6 +4,7 @@
 #
 #   tests/text/outputs.sh FILE.md
 #
+# A command may have a document with it, from <<'EOF' to a line EOF.
 # A line "…" stands for any lines. Numbers may differ, but not those in the names of cases; so may the width of a gap.
 set -u
 export LC_ALL=C
@@ -17,7 +18,14 @@ failed=0
 awk -v folder="$scratch" '
   /^<!-- output -->$/ { mark = NR; next }
   /^```/ { inside = mark && mark == NR - 1; next }
-  inside && sub(/^\$ /, "") { name = folder "/" ++blocks; print > (name ".command"); printf "" > (name ".said"); next }
+  inside && document { print > (name ".command"); document = $0 != "EOF"; next }
+  inside && sub(/^\$ /, "") {
+    name = folder "/" ++blocks
+    document = /<<.EOF/
+    print > (name ".command")
+    printf "" > (name ".said")
+    next
+  }
   inside { print > (name ".said") }' "$1"
 
 # What may differ, made alike. A Windows program ends its lines in its own way.

@@ -209,7 +209,7 @@ struct Options {
   unsigned threads = 0;         ///< 04 and 05: workers; 0: one a core
   Queue queue = Queue::shared;  ///< 05
   /// Takes a line about trouble; default: standard error. Any thread calls it, one line at a time. A slow one holds up that
-  /// thread, and all others that have a line. It may use the handle (stop() is refused there). What it throws is dropped.
+  /// thread, and all others that have a line. It may use the handle (stop() is refused there). Its exceptions are dropped.
   std::function<void(std::string_view)> log{};
 };
 

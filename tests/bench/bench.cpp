@@ -50,10 +50,18 @@ struct Work {
   int connections = 0;  // of a hold: what is counted, and what memory is divided by
   // A second run with these, and the difference is measured: so many connections take longer to open than to serve.
   std::string_view longer = {};
+  int grows = 0;  // connections that echo 64 bytes, each as soon as it can: a point of the chart of growth
 };
 constexpr std::array<Work, 12> works = {{
-    {'a', "100 connections, 64 bytes", "load", "--connections 100 --size 64 --duration 0.65"},
-    {'b', "1000 connections, 64 bytes", "load", "--connections 1000 --size 64 --duration 0.65"},
+    {'a', "100 connections, 64 bytes", "load", "--connections 100 --size 64 --duration 0.65", 0, 0, {}, 100},
+    {'b',
+     "1000 connections, 64 bytes",
+     "load",
+     "--connections 1000 --size 64 --duration 0.65",
+     0,
+     0,
+     {},
+     1000},
     {'c', "50 connections, 16 KiB", "load", "--connections 50 --size 16384 --duration 0.65"},
     {'d', "50 connections, 64 bytes, 16 under way on each", "load",
      "--connections 50 --size 64 --depth 16 --duration 0.65"},
@@ -66,9 +74,9 @@ constexpr std::array<Work, 12> works = {{
      "--connections 10 --size 64 --duration 0.65", 900},
     {'j', "one connection, 64 bytes", "load", "--connections 1 --size 64 --duration 0.65"},
     {'k', "6000 connections, 64 bytes", "load", "--connections 6000 --size 64 --duration 0.3", 0, 0,
-     "--connections 6000 --size 64 --duration 1.3"},
+     "--connections 6000 --size 64 --duration 1.3", 6000},
     {'l', "19 000 connections, 64 bytes", "load", "--connections 19000 --size 64 --duration 0.3", 0, 0,
-     "--connections 19000 --size 64 --duration 1.3"},
+     "--connections 19000 --size 64 --duration 1.3", 19'000},
 }};
 
 struct Server {
@@ -267,7 +275,7 @@ double cpu_of(const Figures& figures) {
   return figures.cpu;
 }
 
-double of_median(const std::vector<Figures>& rounds, double Figures::* what) {
+double of_median(const std::vector<Figures>& rounds, double Figures::*what) {
   return median(each(rounds, [what](const Figures& figures) { return figures.*what; }));
 }
 
@@ -320,6 +328,46 @@ void write_plot(std::ostream& out, const Work& work, std::span<const Server> ser
         << "\" y1=\"" << y + row / 2 << "\" y2=\"" << y + row / 2 << "\"/><text x=\""
         << x(std::max(middle, greatest)) + 6 << "\" y=\"" << y + 15 << "\">" << std::round(middle * 100) / 100
         << "</text>\n";
+  }
+  out << "</svg>\n";
+}
+
+struct Point {
+  int connections = 0;
+  std::vector<double> cpu{};  // of each server, microseconds a message
+};
+
+/// How a message's CPU time grows with the connections: a line for each server, from left to right in the logarithm.
+void write_growth(std::ostream& out, std::span<const Server> servers, std::span<const Point> points) {
+  if (points.size() < 2) return;
+  constexpr int left = 60, right = 520, top = 10, bottom = 240;
+  const auto [first, last] = std::minmax_element(
+      points.begin(), points.end(), [](auto& a, auto& b) { return a.connections < b.connections; });
+  double most = 0;
+  for (const Point& point : points)
+    most = std::max(most, std::ranges::max(point.cpu));
+  const double decades = std::log(static_cast<double>(last->connections) / first->connections);
+  const auto x = [&](int n) {
+    return left + std::log(static_cast<double>(n) / first->connections) / decades * (right - left);
+  };
+  const auto y = [&](double cpu) { return bottom - cpu / most * (bottom - top); };
+  out << "<h3>Growth: CPU time a message, µs, by connections</h3>\n<svg viewBox=\"0 0 720 270\" role=\"img\" "
+         "aria-label=\"CPU time a message of each server, by the number of connections\">\n";
+  for (const double cpu : {0.0, most / 2, most})
+    out << "<line x1=\"" << left << "\" x2=\"" << right << "\" y1=\"" << y(cpu) << "\" y2=\"" << y(cpu)
+        << "\" opacity=\"0.25\"/><text x=\"" << left - 8 << "\" y=\"" << y(cpu) + 4
+        << "\" text-anchor=\"end\">" << std::round(cpu * 10) / 10 << "</text>\n";
+  for (const Point& point : points)
+    out << "<text x=\"" << x(point.connections) << "\" y=\"" << bottom + 20 << "\" text-anchor=\"middle\">"
+        << point.connections << "</text>\n";
+  for (std::size_t server = 0; server < servers.size(); ++server) {
+    const std::size_t hue = server * 360 / servers.size();
+    out << "<polyline fill=\"none\" stroke-width=\"2\" stroke=\"hsl(" << hue << " 60% 50%)\" points=\"";
+    for (const Point& point : points)
+      out << x(point.connections) << "," << y(point.cpu[server]) << " ";
+    out << "\"/><rect x=\"" << right + 20 << "\" y=\"" << top + server * 20
+        << "\" width=\"12\" height=\"12\" style=\"fill: hsl(" << hue << " 60% 50%)\"/><text x=\""
+        << right + 38 << "\" y=\"" << top + server * 20 + 11 << "\">" << servers[server].name << "</text>\n";
   }
   out << "</svg>\n";
 }
@@ -396,6 +444,7 @@ void run(const Settings& settings, const std::string& folder) {
   std::ostringstream json, plots;
   json << "{\"machine\": \"" << machine() << "\", \"works\": [\n";
   bool first = true;
+  std::vector<Point> growth;
   for (const Work& work : works) {
     if (!settings.chosen.empty() && settings.chosen.find(work.id) == std::string::npos) continue;
     const Rounds all = measure_all(settings.servers, work, settings.rounds, folder, settings.pinned);
@@ -404,7 +453,12 @@ void run(const Settings& settings, const std::string& folder) {
     write_json(json, work, settings.servers, all);
     write_plot(plots, work, settings.servers, all);
     first = false;
+    if (work.grows == 0) continue;
+    growth.push_back({.connections = work.grows});
+    for (const auto& rounds : all)
+      growth.back().cpu.push_back(median(each(rounds, cpu_of)));
   }
+  write_growth(plots, settings.servers, growth);
   json << "\n]}\n";
   write(settings.json, json.str());
   write(settings.plots, plots.str());

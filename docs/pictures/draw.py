@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ("slow", "silent", "quick")
-WIDTH, MARGIN, LEFT, RIGHT = 980, 14, 106, 966
+WIDTH, MARGIN, LEFT, RIGHT = 980, 14, 102, 968
 SIZE, LINE = 11, 13.5  # of most texts: the font's size, and from one line to the next
 LANE, BAR, PILL, HELD = 34, 20, 18, 14  # heights: a client's lane, a thread's bar, a kernel's pill, the largest bar of bytes
 MOST = 260_000  # bytes that are drawn HELD high
@@ -37,14 +37,13 @@ def title(recording):
 def sentence(recording):
     """When quick is answered, and what the threads do meanwhile: said by the events, not by us."""
     asked, answered = (step_of(recording, event["at"]) for event in asked_and_answered(recording))
-    begin = (f"quick asks in step {asked} and is answered in step {answered}: " if asked != answered
-             else f"quick asks in step {asked} and is answered in the same step: ")
     beats = recording["beats"]
     said = next(place for place, beat in enumerate(beats) if beat["client"] == "quick" and beat["step"] == asked
                 and beat["act"].startswith("says"))
     if asked != answered:
         until = next(place for place, beat in enumerate(beats) if beat["step"] == answered)
-        return begin + f"until then {the_threads(recording)} {sleep_list(beats[said:until])}."
+        return f"quick asks in step {asked} and is answered in step {answered}: until then {the_threads(recording)} {sleep_list(beats[said:until])}."
+    begin = f"quick asks and is answered in step {asked}: "
     for_one = [each for each in beats[said]["asleep"] if each["for"] not in ("all", "quick")]
     if for_one:
         places = " and ".join(f"in {each['call']} for {each['for']}" for each in for_one)
@@ -80,10 +79,11 @@ def for_all(recording, beat):
     calls = sorted({each["call"] for each in beat["asleep"]} - {"accept", "WSAAccept"})
     if "receive" in states.values():
         operations = " and ".join(f"a {states[name]} for {name}" for name in ("slow", "silent"))
-        return f"no thread sleeps for slow or silent. The kernel has {operations} under way; a packet will say when it is done."
+        return f"no thread sleeps for slow or silent. The kernel has {operations} under way."
     whose = "the one thread sleeps" if len(recording["threads"]) == 1 else "all workers sleep"
-    watched = " and ".join(f"{name} for {'reading' if states[name] == 'read' else 'writing'}" for name in ("slow", "silent"))
-    return f"{whose} in {' and '.join(calls)}, for all clients at once. Watched there: {watched}."
+    watched = ", ".join(f"{name} for {'reading' if states[name] == 'read' else 'writing'}" for name in ("slow", "silent"))
+    watches = "watches" if len(recording["threads"]) == 1 else "watch"
+    return f"{whose} in {' and '.join(calls)}, for all, and {watches} {watched}."
 
 
 def description(recording):
@@ -103,7 +103,7 @@ REGULAR = dict(zip(map(chr, range(32, 127)), (
     32, 40, 46, 84, 64, 95, 78, 27, 39, 39, 50, 84, 32, 36, 32, 34, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 34, 34, 84, 84, 84, 53,
     100, 68, 69, 70, 77, 63, 58, 77, 75, 29, 29, 66, 56, 86, 75, 79, 60, 79, 69, 63, 61, 73, 68, 99, 69, 61, 69, 39, 34, 39, 84,
     50, 50, 61, 63, 55, 63, 62, 35, 63, 63, 28, 28, 58, 28, 97, 63, 61, 63, 63, 41, 52, 39, 63, 59, 82, 59, 59, 52, 64, 34, 64,
-    84)), **{"→": 84, "×": 84, "“": 52, "”": 52, "’": 32, "·": 32, "↓": 84, "↑": 84})
+    84)), **{"→": 84, "×": 84, "“": 52, "”": 52, "’": 32, "·": 32, "↓": 84, "↑": 84, "\u00a0": 32})
 
 
 def width(text, size=SIZE, bold=False):
@@ -113,7 +113,7 @@ def width(text, size=SIZE, bold=False):
 def wrap(text, room, first=0, **font):
     """Lines that are no wider than the room; the first one begins `first` further right."""
     lines, used = [], first
-    for word in text.split():
+    for word in text.split(" "):
         size = width(word, **font)
         space = width(" ", **font)
         if lines and used + space + size <= room:
@@ -127,11 +127,24 @@ def wrap(text, room, first=0, **font):
     return lines
 
 
+def header(step):
+    return f"{step['client']} {step['text']}".replace(" kB", "\u00a0kB")
+
+
 def fitting(variants, room, margin=8):
     return next((text for text in variants if width(text) + margin <= room), None)
 
 
 # --- Where each moment stands -----------------------------------------------------------------------------------------
+
+
+def most(fits, high):
+    """The largest number from 0 to `high` that fits, or about 0."""
+    low = 0.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 class Places:
@@ -144,12 +157,11 @@ class Places:
         self.for_columns()
         self.for_labels()
         self.for_work()
-        low, high = 0.0, float(RIGHT - LEFT)
-        for _ in range(40):  # what is left over goes to the rests
-            middle = (low + high) / 2
-            low, high = (middle, high) if self.place(middle)[-1] <= RIGHT else (low, middle)
-        self.x = self.place(low)
-        if self.x[-1] > RIGHT:
+        if self.place(0, 1)[-1] <= RIGHT:
+            self.x = self.place(most(lambda rest: self.place(rest, 1)[-1] <= RIGHT, RIGHT), 1)  # the rests get what is left
+        else:
+            self.x = self.place(0, most(lambda scale: self.place(0, scale)[-1] <= RIGHT, 1))
+        if self.x[-1] > RIGHT:  # texts alone are wider than the picture
             self.x = [LEFT + (x - LEFT) * (RIGHT - LEFT) / (self.x[-1] - LEFT) for x in self.x]
 
     def __getitem__(self, tick):
@@ -158,11 +170,11 @@ class Places:
     def demand(self, begin, end, least):
         self.demands.setdefault(end, []).append((begin, least))
 
-    def place(self, rest):
+    def place(self, rest, scale):
         x = [float(LEFT)]
         rests = {beat["end"] for beat in self.recording["beats"]}
         for tick in range(1, self.recording["end"] + 1):
-            at = x[-1] + self.gaps[tick] + (rest if tick in rests else 0)
+            at = x[-1] + self.gaps[tick] * scale + (rest if tick in rests else 0)
             x.append(max([at] + [x[begin] + least for begin, least in self.demands.get(tick, [])]))
         return x
 
@@ -180,9 +192,9 @@ class Places:
 
     def for_columns(self):
         for step in self.recording["steps"]:
-            header = f"{step['client']} {step['text']}"
-            need = 60
-            while len(wrap(header, need - 8, first=20, bold=True)) > 3:
+            words = header(step).split(" ")
+            need = 10 + max([20 + width(words[0], bold=True)] + [width(word, bold=True) for word in words])
+            while len(wrap(" ".join(words), need - 8, first=20, bold=True)) > 3:
                 need += 2
             texts = [width(text["text"]) + 9 for text in self.recording["texts"] if text["step"] == step["number"]]
             self.demand(step["begin"], step["end"], max([need] + texts))
@@ -356,7 +368,7 @@ class Picture:
 
     def header(self, step):
         room = self.x[step["end"]] - self.x[step["begin"]] - 8
-        return wrap(f"{step['client']} {step['text']}", room, first=20, bold=True)
+        return wrap(header(step), room, first=20, bold=True)
 
     def lane(self, name):
         return self.lanes_top + LANE * CLIENTS.index(name) + 12
@@ -493,10 +505,10 @@ class Picture:
             self.text(x + 28, y + 10, words, "f-soft")
             x += 28 + width(words) + 16
         program, system = self.recording["program"], self.recording["system"]
-        note = (f"Drawn from a trace of a real run ({program}; {system}). To the right: the order of the events, not their duration. "
-                "kB in the kernel: bytes in its buffers. ×n: n calls of one kind.")
+        note = (f"Drawn from a trace of a real run ({program}; {system}). "
+                "To the right: the order of the events, not their duration. ×n: n calls.")
         if "04" in program:
-            note += " “receive done”, “send done”: a packet that a worker has taken from the port."
+            note += " A packet says that a receive or a send is done."
         for line in wrap(note, WIDTH - 2 * MARGIN):
             y += LINE + 2
             self.text(MARGIN, y + 14, line, "f-soft")

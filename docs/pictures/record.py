@@ -252,8 +252,8 @@ class Windows:
         call.record, call.bytes = record, count
         call.changes.append((call.client, None))
         call.effect = "ended" if count == 0 else "received" if state == "receive" else "completed"
-        call.family = f"{state} done" if count else f"{state} done: 0"
-        call.text = f"{state} done: {size_text(count)}" if count else call.family
+        call.family = f"packet of a {state}" if count else "packet: 0 (end)"
+        call.text = f"packet: {size_text(count)}" if count else call.family
 
 
 WAITS = ("select", "epoll_wait", "GetQueuedCompletionStatus", "accept", "WSAAccept")  # for all; recv and send: for one
@@ -359,17 +359,21 @@ def threads_at_rest(pid):
 class Traced:
     """A sketch that runs under a tracer, which writes into one file."""
 
-    def __init__(self, program, folder):
+    def __init__(self, folder):
         self.trace, self.output = folder / "trace", folder / "output"
-        self.processes = []
-        self.start(program, folder)
+        self.server = None
+        self.processes = []  # whose threads must sleep
+
+    def run(self, program):
+        self.start(program)
         self.port = self.wait_for(self.announced, "the sketch listens")
 
     def wait_for(self, condition, what):
         give_up = time.monotonic() + PATIENCE
         while not (answer := condition()):
-            if self.server.poll() is not None:
-                sys.exit(f"the sketch ended with status {self.server.returncode}: {self.output.read_text()}")
+            for process in self.processes:
+                if process.poll() is not None:
+                    sys.exit(f"{process.args[0]} ended with status {process.returncode}: {self.output.read_text()}")
             if time.monotonic() > give_up:
                 sys.exit(f"{PATIENCE} s have passed, and still it is not so that {what}")
             time.sleep(0.002)
@@ -405,21 +409,22 @@ class Traced:
         self.wait_for(quiet, "the server is at rest")
         return last[0]
 
+    def stop(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
 
 class Strace(Traced):
     calls = "accept,accept4,recvfrom,sendto,close,shutdown,select,pselect6,epoll_wait,epoll_pwait,epoll_ctl"
 
-    def start(self, program, folder):
+    def start(self, program):
         command = ["strace", "-f", "-D", "-ttt", "-yy", "-s", "4", "-o", self.trace, "-e", f"trace=?{',?'.join(self.calls.split(','))}",
                    "-e", "signal=none", program, "0"]
         self.trace.touch()
         with open(self.output, "wb") as output:
             self.server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         self.processes = [self.server]
-
-    def stop(self):
-        self.server.kill()
-        self.server.wait()
 
     def halves(self, until):
         return [half for half in strace_halves(self.trace.read_bytes()) if half.at <= until]
@@ -432,13 +437,14 @@ class Strace(Traced):
 class Wine(Traced):
     """Wine's server holds the sockets, so one of our own runs in our network, on a prefix of our own."""
 
+    wineserver = None
     calls = "WSAAccept WSARecv WSASend closesocket"
 
     def environment(self, debug):
         prefix = os.environ.get("LADDER_PICTURES_WINEPREFIX", str(ROOT / "build" / "wine-pictures"))
         return os.environ | {"WINEPREFIX": prefix, "WINEDEBUG": debug}
 
-    def start(self, program, folder):
+    def start(self, program):
         wine = str(ROOT / "cmake" / "wine.sh")
         quiet = self.environment("-all")
         include = ";".join([f"ws2_32.{name}" for name in self.calls.split()] + ["kernel32.GetQueuedCompletionStatus"])
@@ -448,18 +454,25 @@ class Wine(Traced):
         subprocess.run(["wineserver", "-w"], env=quiet)
         with open(self.trace, "ab") as trace, open(self.output, "wb") as output:
             self.wineserver = subprocess.Popen(["wineserver", "-f", "-d", "-p"], env=quiet, stdout=trace, stderr=trace)
+            self.processes = [self.wineserver]
+            self.wait_for(self.wineserver_runs, "Wine's server runs")  # or the program would start one without a log
             self.server = subprocess.Popen([wine, program, "0"], env=self.environment("+relay,+timestamp,+tid"),
                                            stdin=subprocess.DEVNULL, stdout=output, stderr=trace)
         self.processes = [self.server]
 
+    def wineserver_runs(self):
+        return subprocess.run(["wineserver", "-k0"], env=self.environment("-all")).returncode == 0
+
     def state(self):
+        """Wine's own threads wake up now and then: of its server's it matters only that they sleep."""
         state = super().state()
         return state if state and threads_at_rest(self.wineserver.pid) else None
 
     def stop(self):
-        subprocess.run(["wineserver", "-k"], env=self.environment("-all"))
-        self.wineserver.wait()
-        self.server.wait()
+        subprocess.run(["wineserver", "-k"], env=self.environment("-all"))  # which ends the program too
+        super().stop()
+        if self.wineserver:
+            self.wineserver.wait()
 
     def halves(self, until):
         return [half for half in wine_halves(self.trace.read_bytes()) if half.at <= until]
@@ -866,9 +879,11 @@ class Recording:
 
 def group_text(family, calls):
     """The colour says for whom, and the kernel's pill what is watched."""
+    if family.startswith("packet of"):
+        return calls[0].text if len(calls) == 1 else f"packets ×{len(calls)}"
     if len(calls) > 1:
         count = sum(call.bytes for call in calls)
-        return f"{family} ×{len(calls)}" + (f", {size_text(count)}" if count and not family.endswith("done") else "")
+        return f"{family} ×{len(calls)}" + (f", {size_text(count)}" if count else "")
     return family if family in ("select", "epoll_wait", "WSAAccept") or family.startswith("epoll_ctl") else calls[0].text
 
 
@@ -887,8 +902,9 @@ def to_text(recording):
 def record(program):
     windows = program.endswith(".exe")
     with tempfile.TemporaryDirectory() as folder:
-        traced = (Wine if windows else Strace)(program, Path(folder))
+        traced = (Wine if windows else Strace)(Path(folder))
         try:
+            traced.run(program)
             scene = Scene(traced)
         finally:
             traced.stop()

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ("slow", "silent", "quick")
 WIDTH, MARGIN, LEFT, RIGHT = 980, 14, 102, 968
 SIZE, LINE = 11, 13.5  # of most texts: the font's size, and from one line to the next
-LANE, BAR, PILL, HELD = 34, 20, 18, 14  # heights: a client's lane, a thread's bar, a kernel's pill, the largest bar of bytes
+LANE, BAR, PILL = 34, 20, 18  # heights: a client's lane, a thread's bar, a kernel's pill
+HELD = 14  # the same of the largest bar of bytes
 MOST = 260_000  # bytes that are drawn HELD high
 
 TITLES = {
@@ -27,7 +28,7 @@ TITLES = {
     "05_epoll_sketch_pool": "05 epoll, a pool: all workers asleep on one list, and each event goes to one of them",
 }
 
-# --- What the picture says in words -----------------------------------------------------------------------------------
+# --- What the picture says in words ---------------------------------------------------------------------------------
 
 
 def title(recording):
@@ -42,7 +43,8 @@ def sentence(recording):
                 and beat["act"].startswith("says"))
     if asked != answered:
         until = next(place for place, beat in enumerate(beats) if beat["step"] == answered)
-        return f"quick asks in step {asked} and is answered in step {answered}: until then {the_threads(recording)} {sleep_list(beats[said:until])}."
+        return (f"quick asks in step {asked} and is answered in step {answered}: "
+                f"until then {the_threads(recording)} {sleep_list(beats[said:until])}.")
     begin = f"quick asks and is answered in step {asked}: "
     for_one = [each for each in beats[said]["asleep"] if each["for"] not in ("all", "quick")]
     if for_one:
@@ -81,7 +83,8 @@ def for_all(recording, beat):
         operations = " and ".join(f"a {states[name]} for {name}" for name in ("slow", "silent"))
         return f"no thread sleeps for slow or silent. The kernel has {operations} under way."
     whose = "the one thread sleeps" if len(recording["threads"]) == 1 else "all workers sleep"
-    watched = ", ".join(f"{name} for {'reading' if states[name] == 'read' else 'writing'}" for name in ("slow", "silent"))
+    ways = {"read": "for reading", "write": "for writing"}
+    watched = ", ".join(f"{name} {ways[states[name]]}" for name in ("slow", "silent"))
     watches = "watches" if len(recording["threads"]) == 1 else "watch"
     return f"{whose} in {' and '.join(calls)}, for all, and {watches} {watched}."
 
@@ -97,13 +100,13 @@ def description(recording):
     return " ".join(parts)
 
 
-# --- How wide a text is: the advances of DejaVu Sans, wider than what most readers have -------------------------------
+# --- How wide a text is: the advances of DejaVu Sans, wider than what most readers have -----------------------------
 
 REGULAR = dict(zip(map(chr, range(32, 127)), (
-    32, 40, 46, 84, 64, 95, 78, 27, 39, 39, 50, 84, 32, 36, 32, 34, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 34, 34, 84, 84, 84, 53,
-    100, 68, 69, 70, 77, 63, 58, 77, 75, 29, 29, 66, 56, 86, 75, 79, 60, 79, 69, 63, 61, 73, 68, 99, 69, 61, 69, 39, 34, 39, 84,
-    50, 50, 61, 63, 55, 63, 62, 35, 63, 63, 28, 28, 58, 28, 97, 63, 61, 63, 63, 41, 52, 39, 63, 59, 82, 59, 59, 52, 64, 34, 64,
-    84)), **{"→": 84, "×": 84, "“": 52, "”": 52, "’": 32, "·": 32, "↓": 84, "↑": 84, "\u00a0": 32})
+    32, 40, 46, 84, 64, 95, 78, 27, 39, 39, 50, 84, 32, 36, 32, 34, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 34, 34,
+    84, 84, 84, 53, 100, 68, 69, 70, 77, 63, 58, 77, 75, 29, 29, 66, 56, 86, 75, 79, 60, 79, 69, 63, 61, 73, 68, 99,
+    69, 61, 69, 39, 34, 39, 84, 50, 50, 61, 63, 55, 63, 62, 35, 63, 63, 28, 28, 58, 28, 97, 63, 61, 63, 63, 41, 52,
+    39, 63, 59, 82, 59, 59, 52, 64, 34, 64, 84)), **{"→": 84, "×": 84, "“": 52, "”": 52, "’": 32, "·": 32, "↓": 84, "↑": 84, "\u00a0": 32})
 
 
 def width(text, size=SIZE, bold=False):
@@ -135,7 +138,7 @@ def fitting(variants, room, margin=8):
     return next((text for text in variants if width(text) + margin <= room), None)
 
 
-# --- Where each moment stands -----------------------------------------------------------------------------------------
+# --- Where each moment stands ---------------------------------------------------------------------------------------
 
 
 def most(fits, high):
@@ -148,7 +151,7 @@ def most(fits, high):
 
 
 class Places:
-    """x of each tick: to the right is later, and as far as the texts need. Every demand is a least distance of two ticks."""
+    """x of each tick. To the right is later, as far as the texts need: a demand is a least distance of two ticks."""
 
     def __init__(self, recording):
         self.recording = recording
@@ -158,7 +161,8 @@ class Places:
         self.for_labels()
         self.for_work()
         if self.place(0, 1)[-1] <= RIGHT:
-            self.x = self.place(most(lambda rest: self.place(rest, 1)[-1] <= RIGHT, RIGHT), 1)  # the rests get what is left
+            rest = most(lambda rest: self.place(rest, 1)[-1] <= RIGHT, RIGHT)
+            self.x = self.place(rest, 1)  # the rests get what is left
         else:
             self.x = self.place(0, most(lambda scale: self.place(0, scale)[-1] <= RIGHT, 1))
         if self.x[-1] > RIGHT:  # texts alone are wider than the picture
@@ -222,10 +226,11 @@ class Places:
                 self.demand(down[arrow["client"]], arrow["at"], 9)
 
 
-# --- The drawing ------------------------------------------------------------------------------------------------------
+# --- The drawing ----------------------------------------------------------------------------------------------------
 
 STYLE = """
-text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif; font-size: 11px; }
+text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif; }
+text { font-size: 11px; }
 .title { font-size: 17px; font-weight: 700; } .sentence { font-size: 12.5px; } .bold { font-weight: 700; }
 .middle { text-anchor: middle; } .number { font-weight: 700; text-anchor: middle; }
 .over { paint-order: stroke; stroke-width: 3.5px; stroke-linejoin: round; }
@@ -290,8 +295,8 @@ class Picture:
 
     def hatched(self, x, y, wide, high, who, stroke=None):
         self.rect(x, y, wide, high, f"f-{who}pale")
-        self.rect(x, y, wide, high, f"rest s-{stroke or who}", 0)
-        self.parts[-1] = self.parts[-1].replace("/>", f' fill="url(#{who})"/>')
+        self.add(f'<rect x="{number(x + 0.5)}" y="{number(y + 0.5)}" width="{number(max(wide - 1, 0))}" '
+                 f'height="{number(high - 1)}" fill="url(#{who})" class="rest s-{stroke or who}"/>')
 
     # Places from top to bottom.
 
@@ -308,7 +313,8 @@ class Picture:
 
     def edge(self, name, tick):
         """How far above and below the middle of its row a client's arrow ends: at a pill, or at the line."""
-        inside = any(period["client"] == name and period["begin"] <= tick <= period["end"] for period in self.recording["kernel"])
+        inside = any(period["client"] == name and period["begin"] <= tick <= period["end"]
+                     for period in self.recording["kernel"])
         return PILL / 2 if inside else 1
 
     @staticmethod
@@ -319,10 +325,11 @@ class Picture:
         self.bar, y = [], self.kernel_bottom + 12
         for index in range(len(self.recording["threads"])):
             self.bar.append(y)
-            counts = [sum(text["step"] == step["number"] and text["thread"] == index for text in self.recording["texts"])
-                      for step in self.recording["steps"]]
-            y += BAR + LINE * max(counts) + 14
+            y += BAR + LINE * max(len(self.texts_of(step, index)) for step in self.recording["steps"]) + 14
         self.bottom = y - 4
+
+    def texts_of(self, step, thread):
+        return [text for text in self.recording["texts"] if text["step"] == step["number"] and text["thread"] == thread]
 
     # The layers.
 
@@ -345,8 +352,8 @@ class Picture:
                 f'viewBox="0 0 {WIDTH} {number(height)}" role="img" aria-labelledby="title desc">')
         frame = f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{number(height - 1)}" rx="8" class="f-paper s-rule"/>'
         return "\n".join([head, f'<title id="title">{escape(title(self.recording))}</title>',
-                          f'<desc id="desc">{escape(description(self.recording))}</desc>', style(), f"<defs>{patterns}</defs>",
-                          frame] + self.parts + self.texts + ["</svg>", ""])
+                          f'<desc id="desc">{escape(description(self.recording))}</desc>', style(),
+                          f"<defs>{patterns}</defs>", frame] + self.parts + self.texts + ["</svg>", ""])
 
     def draw_grid(self):
         self.rect(1, self.kernel_top, WIDTH - 2, self.kernel_bottom - self.kernel_top, "f-band")
@@ -405,7 +412,7 @@ class Picture:
         for name in CLIENTS:
             for first, last, held in self.runs(name):
                 begin = self.x[beats[first]["end"] - 1]
-                end = self.x[min(beats[last]["end"] + 2, self.recording["end"])] if last + 1 < len(beats) else self.x[-1]
+                end = self.x[min(beats[last]["end"] + 2, self.recording["end"])]
                 for way, count in held.items():
                     if count < 1000:
                         continue
@@ -441,7 +448,8 @@ class Picture:
             name, begin, end = period["client"], self.x[period["begin"]], self.x[period["end"]]
             y = self.row[name] - PILL / 2
             dashed = " dash" if period["state"] == "backlog" else ""
-            self.rect(begin, y, end - begin, PILL, f"pill f-{name}pale s-{name}{dashed}", min(PILL / 2, (end - begin) / 2))
+            radius = min(PILL, end - begin) / 2
+            self.rect(begin, y, end - begin, PILL, f"pill f-{name}pale s-{name}{dashed}", radius)
             if label := fitting(self.pill_labels(period), end - begin, margin=5):
                 self.text((begin + end) / 2, self.row[name] + 4, label, "middle f-ink")
 
@@ -466,16 +474,16 @@ class Picture:
             for begin, end, client in self.work(thread):
                 self.rect(begin, y, end - begin, BAR, f"f-{client}")
             for step in self.recording["steps"]:
-                texts = [text for text in self.recording["texts"] if text["step"] == step["number"] and text["thread"] == index]
-                for line, text in enumerate(texts):
-                    self.text(self.x[step["begin"]] + 5, y + BAR + 12.5 + LINE * line, text["text"], f"over f-{text['client']}")
+                for line, text in enumerate(self.texts_of(step, index)):
+                    below = y + BAR + 12.5 + LINE * line
+                    self.text(self.x[step["begin"]] + 5, below, text["text"], f"over f-{text['client']}")
 
     def draw_sleep(self, each, y):
         begin, end = self.x[each["begin"]], self.x[each["end"]]
         for_all = each["for"] == "all"
         self.hatched(begin, y, end - begin, BAR, "grey" if for_all else each["for"])
         call = each["call"]
-        variants = [f"asleep in {call}" + (", for all" if for_all else f", for {each['for']}"), f"asleep in {call}", f"in {call}", call]
+        variants = [f"asleep in {call}, for {each['for']}", f"asleep in {call}", f"in {call}", call]
         if label := fitting(variants, end - begin):
             self.text((begin + end) / 2, y + 14, label, "middle over f-ink")
 
@@ -499,7 +507,8 @@ class Picture:
             (lambda: self.rect(x, y, 22, 12, "f-quick"), "a thread at work, for that client"),
             (lambda: self.hatched(x, y, 22, 12, "slow"), "asleep in a call, for one client"),
             (lambda: self.hatched(x, y, 22, 12, "grey"), "asleep for all"),
-            (lambda: self.arrow(x + 17, y - 1, y + 13, "soft", False), "bytes go this way; dashed: a connection, or its end"),
+            (lambda: self.arrow(x + 17, y - 1, y + 13, "soft", False),
+             "bytes go this way; dashed: a connection, or its end"),
         ):
             draw_sample()
             self.text(x + 28, y + 10, words, "f-soft")

@@ -41,7 +41,7 @@ def size_text(count):
     return f"{count} B" if count < 1000 else f"{round(count / 1000)} kB"
 
 
-# --- What happened, in the words of the trace -------------------------------------------------------------------------
+# --- What happened, in the words of the trace -----------------------------------------------------------------------
 
 
 class Half:
@@ -112,7 +112,8 @@ def count_of(call, effect, count):
 class Posix:
     """Understands the calls of 01, 02, 03 and 05: who each is for, and what the kernel is asked to do."""
 
-    names = {"accept4": "accept", "recvfrom": "recv", "sendto": "send", "pselect6": "select", "epoll_pwait": "epoll_wait"}
+    names = {"accept4": "accept", "recvfrom": "recv", "sendto": "send", "pselect6": "select",
+             "epoll_pwait": "epoll_wait"}
 
     def __init__(self, ports):
         self.ports, self.clients, self.data, self.one_shot = ports, {}, {}, False
@@ -129,7 +130,7 @@ class Posix:
             call.client = self.client_of(half.text)
         elif call.name == "select":
             self.begin_select(call, half.text)
-        return call.name not in ("close", "epoll_ctl", "shutdown") or call.name == "epoll_ctl" or call.client is not None
+        return call.name != "close" or call.client is not None
 
     def begin_select(self, call, text):
         sets = re.findall(r"\[([^][]*(?:\[[^][]*\][^][]*)*)\]", text)
@@ -174,8 +175,8 @@ class Posix:
         call.changes.append((call.client, None))
 
     def end_select(self, call, half):
-        ready = [self.clients.get(int(fd)) for _, fds in re.findall(r"(in|out) \[([\d ]+)\]", half.result) for fd in fds.split()]
-        self.woken(call, ready)
+        sets = re.findall(r"(?:in|out) \[([\d ]+)\]", half.result)
+        self.woken(call, [self.clients.get(int(fd)) for fd in " ".join(sets).split()])
 
     def woken(self, call, ready):
         """By one client the call belongs to it; by the listener, to the client that is accepted next."""
@@ -275,7 +276,7 @@ def calls_of(halves, reader, tick_of):
     return calls
 
 
-# --- The system: a network of its own, the traced program, and when it is at rest --------------------------------------
+# --- The system: a network of its own, the traced program, and when it is at rest -----------------------------------
 
 
 def enter_namespace():
@@ -350,7 +351,7 @@ def threads_at_rest(pid):
         try:
             if (task / "stat").read_text().rsplit(")", 1)[1].split()[0] != "S":
                 return None
-            runs.append((task.name, (task / "schedstat").read_text().split()[2]))
+            runs.append((task.name, re.findall(r"ctxt_switches:\s+(\d+)", (task / "status").read_text())))
         except FileNotFoundError:
             return None  # it has just ended
     return tuple(runs)
@@ -416,10 +417,11 @@ class Traced:
 
 
 class Strace(Traced):
-    calls = "accept,accept4,recvfrom,sendto,close,shutdown,select,pselect6,epoll_wait,epoll_pwait,epoll_ctl"
+    calls = "accept accept4 recvfrom sendto close select pselect6 epoll_wait epoll_pwait epoll_ctl"
 
     def start(self, program):
-        command = ["strace", "-f", "-D", "-ttt", "-yy", "-s", "4", "-o", self.trace, "-e", f"trace=?{',?'.join(self.calls.split(','))}",
+        calls = ",".join("?" + name for name in self.calls.split())  # not every machine has each of them
+        command = ["strace", "-f", "-D", "-ttt", "-yy", "-s", "4", "-o", self.trace, "-e", f"trace={calls}",
                    "-e", "signal=none", program, "0"]
         self.trace.touch()
         with open(self.output, "wb") as output:
@@ -478,7 +480,8 @@ class Wine(Traced):
         return [half for half in wine_halves(self.trace.read_bytes()) if half.at <= until]
 
     def system(self):
-        version = subprocess.run(["wine", "--version"], env=self.environment("-all"), capture_output=True, text=True).stdout
+        asked = subprocess.run(["wine", "--version"], env=self.environment("-all"), capture_output=True, text=True)
+        version = asked.stdout
         return f"{version.split()[0].replace('wine-', 'Wine ')} on Linux {kernel()}"
 
 
@@ -486,7 +489,7 @@ def kernel():
     return ".".join(platform.release().split("-")[0].split(".")[:2])
 
 
-# --- The scene ----------------------------------------------------------------------------------------------------------
+# --- The scene ------------------------------------------------------------------------------------------------------
 
 
 class Client:
@@ -617,7 +620,7 @@ class Scene:
         return {name: client.sent == client.received for name, client in self.clients.items()}
 
 
-# --- The recording ------------------------------------------------------------------------------------------------------
+# --- The recording --------------------------------------------------------------------------------------------------
 
 
 class Recording:
@@ -629,8 +632,8 @@ class Recording:
         self.rests = [0] + [tick for tick, _ in self.beats]
         self.name_threads()
         name = re.fullmatch(r"(.*?)_(sketch.*?)(\.exe)?", Path(program).name)
-        self.json = {"format": 1, "rung": name[1], "sketch": name[2], "program": f"{name[1]}_{name[2]}", "system": system,
-                     "title": None, "sentence": None, "end": self.last, "whole": scene.echoes_whole()}
+        self.json = {"format": 1, "rung": name[1], "sketch": name[2], "program": f"{name[1]}_{name[2]}",
+                     "system": system, "title": None, "sentence": None, "end": self.last, "whole": scene.echoes_whole()}
         self.json["steps"] = self.steps()
         self.json["beats"] = self.rest_of_beats()
         self.json["clients"] = self.clients()
@@ -806,7 +809,8 @@ class Recording:
             if self.sleeps(call):
                 intervals += self.work(work, call.begin)
                 begin, end = max(call.begin, 0), min(self.span(call)[1], self.last)
-                intervals.append({"begin": begin, "end": end, "state": "asleep", "for": self.sleeps_for(call), "call": call.name})
+                intervals.append({"begin": begin, "end": end, "state": "asleep", "for": self.sleeps_for(call),
+                                  "call": call.name})
                 work = [(end, None)]
                 if call.name in WAITS:
                     work[0] = (end, call.client)
@@ -853,8 +857,8 @@ class Recording:
     def thread_arrow(self, call, at):
         up = call.effect == "sent"
         kind = {"accepted": "connection", "ended": "end"}.get(call.effect, "bytes")
-        return {"at": at, "client": call.client, "from": "thread" if up else "kernel", "to": "kernel" if up else "thread",
-                "thread": self.thread_index(call), "kind": kind}
+        return {"at": at, "client": call.client, "from": "thread" if up else "kernel",
+                "to": "kernel" if up else "thread", "thread": self.thread_index(call), "kind": kind}
 
     def texts(self):
         """What a thread did in a step, for a picture: calls of one kind for one client taken together."""
@@ -872,8 +876,8 @@ class Recording:
         return texts
 
     def call_json(self, call):
-        fields = {"thread": self.thread_index(call), "call": call.name, "client": call.client, "begin": max(call.begin, 0),
-                  "end": call.end, "text": call.text}
+        fields = {"thread": self.thread_index(call), "call": call.name, "client": call.client,
+                  "begin": max(call.begin, 0), "end": call.end, "text": call.text}
         return fields | ({"bytes": call.bytes} if call.bytes else {})
 
 
@@ -884,7 +888,8 @@ def group_text(family, calls):
     if len(calls) > 1:
         count = sum(call.bytes for call in calls)
         return f"{family} ×{len(calls)}" + (f", {size_text(count)}" if count else "")
-    return family if family in ("select", "epoll_wait", "WSAAccept") or family.startswith("epoll_ctl") else calls[0].text
+    said_elsewhere = family in ("select", "epoll_wait", "WSAAccept") or family.startswith("epoll_ctl")
+    return family if said_elsewhere else calls[0].text
 
 
 def to_text(recording):

@@ -210,7 +210,7 @@ class Places:
                 for one, next_one in zip(row, row[1:]):
                     self.demand(one["at"], next_one["at"], width(one["text"]) + 7)
                 if row:
-                    self.demand(row[-1]["at"], self.recording["end"], width(row[-1]["text"]) - 4)
+                    self.demand(row[-1]["at"], self.recording["end"], width(row[-1]["text"]) + (5 if below else -4))
 
     def for_work(self):
         short = [beat for beat in self.recording["beats"] if beat["end"] - beat["begin"] <= 16]
@@ -262,6 +262,7 @@ def number(value):
 class Picture:
     def __init__(self, recording):
         self.recording, self.parts, self.texts = recording, [], []
+        self.name = recording["program"]  # ids are unique where a page holds several pictures
         self.x = Places(recording)
         self.heads = sentence_lines = wrap(sentence(recording), WIDTH - 2 * MARGIN, size=12.5)
         self.top = 50 + 16 * len(sentence_lines)  # of the steps' headers
@@ -296,7 +297,7 @@ class Picture:
     def hatched(self, x, y, wide, high, who, stroke=None):
         self.rect(x, y, wide, high, f"f-{who}pale")
         self.add(f'<rect x="{number(x + 0.5)}" y="{number(y + 0.5)}" width="{number(max(wide - 1, 0))}" '
-                 f'height="{number(high - 1)}" fill="url(#{who})" class="rest s-{stroke or who}"/>')
+                 f'height="{number(high - 1)}" fill="url(#{self.name}-{who})" class="rest s-{stroke or who}"/>')
 
     # Places from top to bottom.
 
@@ -346,13 +347,13 @@ class Picture:
 
     def svg(self, height):
         patterns = "".join(
-            f'<pattern id="{who}" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+            f'<pattern id="{self.name}-{who}" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
             f'<path d="M3 0V7" class="hatch s-{who}hatch"/></pattern>' for who in CLIENTS + ("grey",))
         head = (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{number(height)}" '
-                f'viewBox="0 0 {WIDTH} {number(height)}" role="img" aria-labelledby="title desc">')
+                f'viewBox="0 0 {WIDTH} {number(height)}" role="img" aria-labelledby="{self.name}-title {self.name}-desc">')
         frame = f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{number(height - 1)}" rx="8" class="f-paper s-rule"/>'
-        return "\n".join([head, f'<title id="title">{escape(title(self.recording))}</title>',
-                          f'<desc id="desc">{escape(description(self.recording))}</desc>', style(),
+        return "\n".join([head, f'<title id="{self.name}-title">{escape(title(self.recording))}</title>',
+                          f'<desc id="{self.name}-desc">{escape(description(self.recording))}</desc>', style(),
                           f"<defs>{patterns}</defs>", frame] + self.parts + self.texts + ["</svg>", ""])
 
     def draw_grid(self):
@@ -394,7 +395,8 @@ class Picture:
             for event in events:
                 x = self.x[event["at"]]
                 self.add(f'<circle cx="{number(x)}" cy="{number(y)}" r="3.6" class="f-{name}"/>')
-                self.text(x - 3, y + (17 if event["act"] == "echo" else -8), event["text"], "over f-ink")
+                below = event["act"] == "echo"  # beside its arrow
+                self.text(x + (5 if below else -3), y + (16 if below else -8), event["text"], "over f-ink")
 
     def runs(self, name):
         """(first beat, last beat, bytes each way) for as long as the bytes held stay the same."""

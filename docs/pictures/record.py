@@ -9,6 +9,7 @@ the trace at each rest is the boundary between two beats: a call that began befo
 across it. No clock says so. README.md beside this file explains the fields of the recording.
 
 It needs Linux, strace, util-linux' unshare and, for a Windows program, Wine. Exit status 77: one of them is missing.
+LADDER_PICTURES_TRACE=FILE keeps the trace too; LADDER_PICTURES_WINEPREFIX names another prefix than build/wine-pictures.
 """
 
 import argparse
@@ -62,7 +63,7 @@ def strace_halves(trace):
             continue  # a signal, or the end of a thread
         thread, resumed, name, rest = int(match[1]), match[2], match[3], match[4]
         if name:
-            halves.append(Half(begin, thread, True, name, rest))
+            halves.append(Half(begin + 1, thread, True, name, rest))  # behind a rest that the line before ends at
         if complete and not rest.endswith("<unfinished ...>"):
             result = re.search(r"\)? += (.*)$", rest)
             halves.append(Half(end, thread, False, name or resumed, rest, result[1] if result else ""))
@@ -100,7 +101,7 @@ class Call:
         self.family = self.text = name  # calls of one family are counted together in a picture
         self.effect = None  # received, sent, accepted, ended, closed
         self.changes = []  # what the kernel does for a client from now on: (client, state or None)
-        self.record = None  # 04: the operation's
+        self.begun = ""  # what the trace says when it begins
         self.watched = []  # 03: (client, state) while the call lasts
 
 
@@ -110,7 +111,7 @@ def count_of(call, effect, count):
 
 
 class Posix:
-    """Understands the calls of 01, 02, 03 and 05: who each is for, and what the kernel is asked to do."""
+    """Understands the calls of 01, 02, 03 and 05: the client of each call, and what the kernel is asked to do."""
 
     names = {"accept4": "accept", "recvfrom": "recv", "sendto": "send", "pselect6": "select",
              "epoll_pwait": "epoll_wait"}
@@ -170,7 +171,7 @@ class Posix:
 
     def end_close(self, call, half):
         call.effect = "closed"
-        fd = int(re.match(r"\d+", self.begun_text(call))[0])
+        fd = int(re.match(r"\d+", call.begun)[0])
         self.clients.pop(fd, None)
         call.changes.append((call.client, None))
 
@@ -185,7 +186,7 @@ class Posix:
         call.text = f"{call.name} → {', '.join(client or 'listener' for client in ready)}"
 
     def end_epoll_ctl(self, call, half):
-        text = self.begun_text(call)
+        text = call.begun
         match = re.search(r", EPOLL_CTL_(ADD|MOD|DEL), (\d+)", text)
         call.client = self.clients.get(int(match[2]))
         if match[1] == "DEL":
@@ -206,14 +207,9 @@ class Posix:
         if self.one_shot:
             call.changes += [(client, None) for client in ready if client]
 
-    def begun_text(self, call):
-        return call.begun
-
 
 class Windows:
     """Understands the calls of 04. The n-th connection accepted is the n-th that was made: the backlog is a queue."""
-
-    names = {}
 
     def __init__(self, order):
         self.order, self.clients, self.operations = list(order), {}, {}
@@ -224,9 +220,9 @@ class Windows:
     def begin(self, call, half):
         arguments = [int(each, 16) for each in half.text.split(",") if re.fullmatch("[0-9a-f]+", each)]
         if call.name in ("WSARecv", "WSASend"):
-            call.client, call.record = self.clients[arguments[0]], arguments[5]
+            call.client = self.clients[arguments[0]]
             state = "receive" if call.name == "WSARecv" else "send"
-            self.operations[call.record] = (call.client, state)
+            self.operations[arguments[5]] = (call.client, state)  # by the address of its record
             call.changes.append((call.client, state))  # from the call's beginning: its packet may overtake its return
         elif call.name == "closesocket":
             call.client = self.clients.get(arguments[0])
@@ -250,7 +246,7 @@ class Windows:
 
     def packet(self, call, record, count):
         call.client, state = self.operations.pop(record)
-        call.record, call.bytes = record, count
+        call.bytes = count
         call.changes.append((call.client, None))
         call.effect = "ended" if count == 0 else "received" if state == "receive" else "completed"
         call.family = f"packet of a {state}" if count else "packet: 0 (end)"
@@ -376,7 +372,7 @@ class Traced:
                 if process.poll() is not None:
                     sys.exit(f"{process.args[0]} ended with status {process.returncode}: {self.output.read_text()}")
             if time.monotonic() > give_up:
-                sys.exit(f"{PATIENCE} s have passed, and still it is not so that {what}")
+                sys.exit(f"gave up after {PATIENCE} s: waiting until {what}")
             time.sleep(0.002)
         return answer
 
@@ -763,7 +759,7 @@ class Recording:
                 if was == state:
                     continue
                 del open_periods[client]
-                if any(begin < rest <= tick for rest in self.rests):
+                if any(begin < rest < tick for rest in self.rests):
                     periods.append({"client": client, "state": was, "begin": begin, "end": tick,
                                     "text": self.kernel_text(was)})
             if state:
@@ -779,8 +775,7 @@ class Recording:
         return f"{word}: may it be {'read' if state == 'read' else 'written'}?"
 
     def kernel_at(self, tick):
-        return {period["client"]: period["state"] for period in self.kernel() if period["begin"] < tick <= period["end"]
-                and not (period["end"] == tick and tick != self.last)}
+        return {period["client"]: period["state"] for period in self.kernel() if period["begin"] < tick < period["end"]}
 
     def clients(self):
         clients = []

@@ -323,9 +323,12 @@ class Picture:
         return max(beat["held"].get(name, {"": 0}).values())
 
     def place_threads(self):
-        self.bar, y = [], self.kernel_bottom + 12
-        for index in range(len(self.recording["threads"])):
-            self.bar.append(y)
+        """The bar of each thread that has worked: on a machine with many cores most workers of a pool never do."""
+        self.bar, y = {}, self.kernel_bottom + 12
+        for index, thread in enumerate(self.recording["threads"]):
+            if not any(each["state"] == "work" for each in thread["intervals"]):
+                continue
+            self.bar[index] = y
             y += BAR + LINE * max(len(self.texts_of(step, index)) for step in self.recording["steps"]) + 14
         self.bottom = y - 4
 
@@ -467,8 +470,8 @@ class Picture:
         return [text, text.split(": ")[1], f"{period['state']}?"]
 
     def draw_threads(self):
-        for index, thread in enumerate(self.recording["threads"]):
-            y = self.bar[index]
+        for index, y in self.bar.items():
+            thread = self.recording["threads"][index]
             self.text(MARGIN, y + 14, thread["name"], "bold f-ink")
             for each in thread["intervals"]:
                 if each["state"] == "asleep":
@@ -518,6 +521,8 @@ class Picture:
         program, system = self.recording["program"], self.recording["system"]
         note = (f"Drawn from a trace of a real run ({program}; {system}). "
                 "To the right: the order of the events, not their duration. ×n: n calls.")
+        if idle := len(self.recording["threads"]) - len(self.bar):
+            note += f" Not drawn: threads that slept all the time ({idle})."
         if "04" in program:
             note += " A packet says that a receive or a send is done."
         for line in wrap(note, WIDTH - 2 * MARGIN):

@@ -332,7 +332,7 @@ void write_plot(std::ostream& out, const Work& work, std::span<const Server> ser
   out << "</svg>\n";
 }
 
-struct Point {
+struct Point {  // of the chart of growth, fewer connections first
   int connections = 0;
   std::vector<double> cpu{};  // of each server, microseconds a message
 };
@@ -341,15 +341,11 @@ struct Point {
 void write_growth(std::ostream& out, std::span<const Server> servers, std::span<const Point> points) {
   if (points.size() < 2) return;
   constexpr int left = 60, right = 520, top = 10, bottom = 240;
-  const auto [first, last] = std::minmax_element(
-      points.begin(), points.end(), [](auto& a, auto& b) { return a.connections < b.connections; });
+  const double first = points.front().connections, decades = std::log(points.back().connections / first);
   double most = 0;
   for (const Point& point : points)
     most = std::max(most, std::ranges::max(point.cpu));
-  const double decades = std::log(static_cast<double>(last->connections) / first->connections);
-  const auto x = [&](int n) {
-    return left + std::log(static_cast<double>(n) / first->connections) / decades * (right - left);
-  };
+  const auto x = [&](int n) { return left + std::log(n / first) / decades * (right - left); };
   const auto y = [&](double cpu) { return bottom - cpu / most * (bottom - top); };
   out << "<h3>Growth: CPU time a message, µs, by connections</h3>\n<svg viewBox=\"0 0 720 270\" role=\"img\" "
          "aria-label=\"CPU time a message of each server, by the number of connections\">\n";

@@ -66,7 +66,7 @@ bool flush(Client& client) {
 void accept_client(SOCKET listener) {
   auto client = std::make_unique<Client>();
   client->socket = accept(listener, nullptr, nullptr);
-  if (client->socket == INVALID_SOCKET) return;  // gone again; or out of memory: then the loop spins (LIM-02)
+  if (client->socket == INVALID_SOCKET) return;  // gone again; or out of memory (LIM-02)
   WSAEventSelect(client->socket, nullptr, 0);    // it has inherited the listener's event
   enable(client->socket, IPPROTO_TCP, TCP_NODELAY);
   if (receive(*client)) (void)client.release();  // to on_complete

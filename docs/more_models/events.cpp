@@ -66,7 +66,7 @@ long network_events(const Socket& socket) {  // what its event stands for, if it
 
 void accept_client(const Socket& listener, Clients& clients) {
   const SOCKET handle = accept(listener.handle, nullptr, nullptr);
-  if (handle == INVALID_SOCKET) return;  // gone again; or out of memory: then the loop spins (LIM-02)
+  if (handle == INVALID_SOCKET) return;  // gone again; or out of memory (LIM-02)
   enable(handle, IPPROTO_TCP, TCP_NODELAY);
   const Socket& socket = clients.try_emplace(handle, handle).first->second.socket;
   // In place of the listener's event, which it inherits

@@ -1,16 +1,15 @@
-// completion_routines: an echo of one thread on Windows that is told, as in 04, "it is done", and without a queue.
-// A receive or a send is started with a function of ours. When it is done, the system has the thread that started it
-// call that function, but only while this thread sleeps in a wait that allows it: an alertable one.
+// completion_routines: an echo on Windows whose one thread is told, as in 04, "it is done", without a port.
+// A receive or a send is started with a function of ours. When it is over, the system queues a call of that function
+// to the thread that started it, and makes the call while this thread sleeps in an alertable wait, such as SleepEx.
 //
 //   quick   ==>  +--------+
 //   slow    ==>  | thread |  asleep, alertable: [bytes are there: start a send | all sent: start a receive]
 //   silent  ==>  +--------+
 //
-//   x86_64-w64-mingw32-g++-posix -std=c++20 -static docs/more_models/completion_routines.cpp -o completion_routines_sketch.exe -lws2_32
-//   cl /std:c++20 /EHsc docs/more_models/completion_routines.cpp ws2_32.lib        (MSVC)
+//   x86_64-w64-mingw32-g++-posix -std=c++20 -static docs/more_models/completion_routines.cpp -o sketch.exe -lws2_32
+//   cl /std:c++20 /EHsc docs/more_models/completion_routines.cpp /Fe:sketch.exe ws2_32.lib        (MSVC)
 //
-// completion_routines_sketch.exe [port]. Windows only. Ctrl-C ends it. To compare:
-// diff 04_iocp/sketch.cpp docs/more_models/completion_routines.cpp
+// Windows only. Ctrl-C ends it. To compare: diff 04_iocp/sketch.cpp docs/more_models/completion_routines.cpp
 
 #include <winsock2.h>  // brings windows.h with it
 
@@ -21,11 +20,12 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <thread>
 
 namespace {
 
-// A connection and its one operation: the kernel's from the call that starts it until on_complete is called. Then it is
-// the thread's again, to go on with or to free. There is one thread, so nothing needs a lock.
+// A connection and its one operation: the kernel's from the call that starts it until on_complete is called, then the
+// thread's again, to go on with or to free. No other thread knows it.
 struct Client : OVERLAPPED {
   ~Client() { closesocket(socket); }
   SOCKET socket = INVALID_SOCKET;
@@ -63,13 +63,17 @@ bool flush(Client& client) {
   return started(WSASend(client.socket, &client.part, 1, nullptr, 0, &client, on_complete));
 }
 
-void accept_client(SOCKET listener) {
+void CALLBACK on_accepted(ULONG_PTR socket) {  // in the thread that starts a receive its end is told
   auto client = std::make_unique<Client>();
-  client->socket = accept(listener, nullptr, nullptr);
-  if (client->socket == INVALID_SOCKET) return;  // gone again; or out of memory (LIM-02)
-  WSAEventSelect(client->socket, nullptr, 0);    // it has inherited the listener's event
-  enable(client->socket, IPPROTO_TCP, TCP_NODELAY);
+  client->socket = socket;
   if (receive(*client)) (void)client.release();  // to on_complete
+}
+
+void accept_client(SOCKET listener, HANDLE server) {
+  const SOCKET socket = accept(listener, nullptr, nullptr);  // sleeps here
+  if (socket == INVALID_SOCKET) return Sleep(100);  // LIM-02: out of memory; at once again would spin
+  enable(socket, IPPROTO_TCP, TCP_NODELAY);
+  if (!QueueUserAPC(on_accepted, server, socket)) closesocket(socket);  // behind the calls that are due
 }
 
 // BP-04: nothing is read while anything is pending: one buffer a client, and at its FIN all is echoed.
@@ -85,27 +89,21 @@ bool serve(Client& client, DWORD bytes) {  // false: the peer's FIN, or nothing 
 
 void close_connection(std::unique_ptr<Client>) {}  // ~Client sends a FIN: after the peer's, all has been read
 
-void CALLBACK on_complete(DWORD error, DWORD bytes, OVERLAPPED* done, DWORD) {  // called by run's wait
+void CALLBACK on_complete(DWORD error, DWORD bytes, OVERLAPPED* done, DWORD) {
   auto* const client = static_cast<Client*>(done);
   *done = {};  // as new, for the next operation
   if (error != 0 || !serve(*client, bytes)) close_connection(std::unique_ptr<Client>(client));
 }
 
 void run(SOCKET listener) {
-  // An accept takes no routine. So the listener has an event, as in events.cpp, and the same wait watches it.
-  const WSAEVENT newcomer = WSACreateEvent();
-  const bool good = newcomer != WSA_INVALID_EVENT && WSAEventSelect(listener, newcomer, FD_ACCEPT) == 0;
-  if (!good) fail("WSAEventSelect");
-  while (true) {
-    // Sleeps here, for all: TRUE makes the wait an alertable one
-    const DWORD woken = WSAWaitForMultipleEvents(1, &newcomer, FALSE, INFINITE, TRUE);
-    if (woken == WSA_WAIT_FAILED) fail("WSAWaitForMultipleEvents");
-    if (woken == WSA_WAIT_IO_COMPLETION) continue;  // on_complete has been called
-    WSAResetEvent(newcomer);                        // before accept, which sets it again if there are more
-    accept_client(listener);
-    // CONC-05: in a storm of connects the wait above finds the event set each time, and calls no routine
-    SleepEx(0, TRUE);
-  }
+  const HANDLE server = OpenThread(THREAD_SET_CONTEXT, FALSE, GetCurrentThreadId());
+  if (!server) fail("OpenThread");
+  const std::jthread acceptor([listener, server] {  // an accept takes no routine, and blocks
+    while (true)
+      accept_client(listener, server);
+  });
+  while (true)
+    SleepEx(INFINITE, TRUE);  // sleeps here, for all: it calls on_accepted and on_complete
 }
 
 SOCKET listen_on(u_short number) {

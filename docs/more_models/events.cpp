@@ -9,8 +9,7 @@
 //   x86_64-w64-mingw32-g++-posix -std=c++20 -static docs/more_models/events.cpp -o events_sketch.exe -lws2_32
 //   cl /std:c++20 /EHsc docs/more_models/events.cpp /Fe:events_sketch.exe ws2_32.lib        (MSVC)
 //
-// events_sketch.exe [port]. Windows only. Ctrl-C ends it. To compare:
-// diff 03_select/sketch.cpp docs/more_models/events.cpp
+// Windows only. Ctrl-C ends it. To compare: diff 03_select/sketch.cpp docs/more_models/events.cpp
 
 #include <winsock2.h>  // brings windows.h with it
 

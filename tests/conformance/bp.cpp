@@ -131,7 +131,7 @@ std::size_t held_by(const Server& server, const Peer& peer, std::size_t sent) {
   const TableEntry its_end = server_end(server, peer);
   const std::size_t elsewhere =
       peer.socket().unacknowledged() + its_end.unread + its_end.unacknowledged + peer.unread();
-  return sent - std::min(sent, elsewhere);  // bytes whose acknowledgement is under way are counted at both ends
+  return sent - std::min(sent, elsewhere);  // what is not yet acknowledged is counted at both ends
 }
 
 TEST_CASE("BP-04 the server stops taking from a client that does not read") {

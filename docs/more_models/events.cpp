@@ -74,7 +74,7 @@ void accept_client(const Socket& listener, Clients& clients) {
 
 bool receive(Client& client) {  // false: the peer's FIN, or the connection is broken
   std::array<char, 16384> buffer;
-  const int n = recv(client.socket.handle, buffer.data(), buffer.size(), 0);
+  const int n = recv(client.socket.handle, buffer.data(), static_cast<int>(buffer.size()), 0);
   if (n < 0) return WSAGetLastError() == WSAEWOULDBLOCK;  // an event can be false
   client.pending.assign(buffer.data(), n);
   return n > 0;

@@ -34,6 +34,8 @@ struct Client : OVERLAPPED {
   std::array<char, 4096> buffer{};  // small: it is kept in memory while a receive waits
 };
 
+const HANDLE taken = CreateEventW(nullptr, FALSE, FALSE, nullptr);  // the newcomer has had its turn
+
 [[noreturn]] void fail(const std::string& what, DWORD error = GetLastError()) {
   std::cerr << what << ": error " << error << '\n';  // net helpmsg knows them: 10048, the port is in use
   std::exit(1);
@@ -63,7 +65,8 @@ bool flush(Client& client) {
   return started(WSASend(client.socket, &client.part, 1, nullptr, 0, &client, on_complete));
 }
 
-void CALLBACK on_accepted(ULONG_PTR socket) {  // in the thread that starts a receive its end is told
+void CALLBACK on_accepted(ULONG_PTR socket) {  // here, since a receive calls the thread that started it
+  SetEvent(taken);
   auto client = std::make_unique<Client>();
   client->socket = socket;
   if (receive(*client)) (void)client.release();  // to on_complete
@@ -73,7 +76,10 @@ void accept_client(SOCKET listener, HANDLE server) {
   const SOCKET socket = accept(listener, nullptr, nullptr);  // sleeps here
   if (socket == INVALID_SOCKET) return Sleep(100);  // LIM-02: out of memory; at once again would spin
   enable(socket, IPPROTO_TCP, TCP_NODELAY);
-  if (!QueueUserAPC(on_accepted, server, socket)) closesocket(socket);  // behind the calls that are due
+  if (QueueUserAPC(on_accepted, server, socket))
+    WaitForSingleObject(taken, INFINITE);  // CONC-05: or a storm of newcomers would fill the queue of calls
+  else
+    closesocket(socket);
 }
 
 // BP-04: nothing is read while anything is pending: one buffer a client, and at its FIN all is echoed.
@@ -97,7 +103,7 @@ void CALLBACK on_complete(DWORD error, DWORD bytes, OVERLAPPED* done, DWORD) {
 
 void run(SOCKET listener) {
   const HANDLE server = OpenThread(THREAD_SET_CONTEXT, FALSE, GetCurrentThreadId());
-  if (!server) fail("OpenThread");
+  if (!server || !taken) fail("no thread, or no event");
   const std::jthread acceptor([listener, server] {  // an accept takes no routine, and blocks
     while (true)
       accept_client(listener, server);

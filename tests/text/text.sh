@@ -21,8 +21,12 @@ sed -n 's/.*TEST_CASE("\([A-Z]*-[0-9][0-9]\) .*/\1/p' tests/conformance/*.cpp >"
 awk -v executables="$executables" -v cases="$scratch/cases" -f tests/text/text.awk \
     $(files -name '*.md' | sed 's|^\./||') || failed=1
 
-for sketch in [0-9]*/*.cpp common/client/sketch.cpp; do
+for sketch in [0-9]*/*.cpp common/client/sketch.cpp docs/more_models/*.cpp; do
   case $sketch in */backend.cpp) continue ;; esac
+  if [ "$sketch" = docs/more_models/io_uring.cpp ] && ! echo '#include <liburing.h>' | g++ -E -x c++ - >/dev/null 2>&1; then
+    echo "$sketch: not compiled, there is no liburing here"
+    continue
+  fi
   line=$(sed -n 's|^// *\(g++ .*\)|\1|p; s|^// *\(x86_64-w64-mingw32-g++-posix .*\)|\1|p' "$sketch" | sed 's/ *&&.*//')
   folder=.
   case $line in *" $sketch "*) ;; *) folder=$(dirname "$sketch") ;; esac

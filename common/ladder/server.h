@@ -194,7 +194,7 @@ struct Options {
   Milliseconds close_timeout{5'000};   ///< from our FIN to the peer's, a total; 0: none
   /// A peer from which nothing has come for so long is probed by its system's word (RFC 9293, 3.8.4), and again each
   /// quarter of it: three probes without an answer end the connection with std::errc::timed_out (Windows before 10 1703:
-  /// ten). In whole seconds, rounded up. It finds who has vanished without a word, whatever the other timeouts are. 0: none
+  /// ten). In whole seconds, rounded up. It finds a peer that has vanished without a word, whatever the other timeouts are. 0: none
   Milliseconds keep_alive{60'000};
   std::size_t low_mark = 64 * 1024;        ///< bytes queued at which a congested connection counts as drained
   std::size_t high_mark = 256 * 1024;      ///< bytes queued above which `congested`, and on_receive waits
@@ -249,8 +249,8 @@ class Server {
   /// Serves until stop(); the calling thread works too. Throws std::system_error if it cannot start.
   virtual void run() = 0;
 
-  /// No newcomers from now on: the listener is closed, and who waits in the backlog is reset. Those who are here go on being
-  /// served, until stop(). From any thread, callbacks included.
+  /// No newcomers from now on: the listener is closed, and those in the backlog are reset. Those who are here go on
+  /// being served, until stop(). From any thread, callbacks included.
   virtual void stop_accepting() = 0;
 
   /// A stop() that nobody waits for: from any thread, callbacks included. run() returns when it is done; of several the
@@ -296,7 +296,7 @@ inline Running start(Options options, Callbacks callbacks) {
 
 /// Sleeps until the process is asked to end: SIGINT, SIGTERM, SIGHUP unless it is ignored (nohup); on Windows Ctrl-C,
 /// Ctrl-Break, the console's close, shutdown, of which the last two end the process after five seconds. From the first call
-/// on these do nothing else: who wants a second one to act waits again.
+/// on these do nothing else: to have a second one act, wait again.
 void wait_for_stop_signal();
 /// From now on, and not only from the first wait on. First in main(): else a signal that comes while the servers start, or
 /// just behind the line that says they have, ends the process at once.

@@ -34,7 +34,7 @@ function construction_of(sentence, asks, i) {
 function judge(sentence, at, i) {
   # "/// What a receive came to." describes what stands below, and is no subject
   if (sentence !~ /[a-z] +[a-z]/ || (label && sentence ~ /^What /) || !(i = construction_of(sentence))) return
-  print FILENAME ":" at ": " name[i] ": " sentence
+  print held_of ":" at ": " name[i] ": " sentence
   found++
 }
 
@@ -46,6 +46,7 @@ function add(text, at, words, list, i) {
       word[++held] = list[i]
       line_of[held] = at
     }
+  held_of = FILENAME
 }
 
 # A sentence ends at a stop with a capital, a quote or nothing behind it; so does what an end of a table's cell cuts off.

@@ -325,7 +325,7 @@ void flood_alone(std::span<Peer> member) {
 
 TEST_CASE("ABUSE-09 150 members of a chat, and one floods it with empty lines") {
   judge({.requirement =
-             "a member that says much takes no more time than its words are worth: others are heard",
+             "a member that says much takes no more of the time than its words are worth: others are heard",
          .source = "contract, point 1; README, \"the services\"",
          .catches = "a send for each line and member: 64 KiB of empty lines are ten million in one callback",
          .service = "chat"},

@@ -198,7 +198,7 @@ TEST_CASE("BP-06 one byte read every 10 ms, then all") {
 
 TEST_CASE("BP-07 chargen to a client that does not read: no processor time, flat memory") {
   judge({.requirement =
-             "a service that sends unasked stops when nobody takes it, and goes on where it stopped",
+             "a service that sends without being asked stops when nobody reads, and goes on where it stopped",
          .source = "RFC 864 (sent until the client closes); contract, point 9 (on_drained)",
          .catches = "a generator that runs ahead of its reader, or that polls for room",
          .service = "chargen",

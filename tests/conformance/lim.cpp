@@ -64,8 +64,7 @@ TEST_CASE("LIM-01 --max-connections 10: the 11th gets what was declared") {
 
 TEST_CASE("LIM-02 80 clients, descriptors for 32: quiet, and all are served as others leave") {
   judge({.requirement =
-             "out of descriptors a server goes on serving the clients that it has, rests, and takes the others "
-             "when it can",
+             "out of descriptors a server still serves its clients, rests, and takes the others when it can",
          .source = "accept(2), EMFILE; contract, point 13",
          .catches = "a loop that is told of the same newcomer again and again; an acceptor that gives up",
          .needs = Needs::process},
@@ -259,13 +258,15 @@ TEST_CASE("LIM-06 no more threads: that client is closed, the next is served") {
         }
         expect_reset(stuck);
         wait_for_threads(server, at_rest);
-        scene.limit("as declared: a client that needs a thread and gets none is closed, the others are served");
+        scene.limit(
+            "as declared: a client that needs a thread and gets none is closed, the others are served");
       });
 }
 
 TEST_CASE("LIM-07 a backlog that overflows: all are served in the end") {
   judge(
-      {.requirement = "a client that finds the backlog full comes again, as TCP has it, and is served like the others",
+      {.requirement =
+           "a client that finds the backlog full comes again, as TCP has it, and is served like the others",
        .source = "listen(2); RFC 9293, 3.8.1 (a SYN that is not answered is sent again); contract, point 13",
        .catches = "an acceptor that takes one connection a wake-up, and sleeps on the rest for ever",
        .needs = Needs::ours},

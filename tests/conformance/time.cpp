@@ -67,7 +67,7 @@ void expect_idle_closes(std::vector<Idle> idle) {
 }
 
 TEST_CASE("TIME-01 an idle connection is closed after its time, and soon after it") {
-  judge({.requirement = "--idle-timeout closes a client that moves nothing, with a FIN, neither early nor late",
+  judge({.requirement = "--idle-timeout closes a silent client, with a FIN, neither early nor late",
          .source = idle_contract,
          .catches =
              "a deadline that is looked at only when something else happens; one that takes twice its time",

@@ -249,7 +249,7 @@ TEST_CASE("FAULT-04 200 newcomers in a row are dead") {
 
 TEST_CASE("FAULT-05 no descriptor, no memory for a newcomer") {
   judge({.requirement =
-             "until there is one it waits, while those who are here are served; it rests before it tries again",
+             "until there is one it waits, and those who are here are served; it rests before each try",
          .source = "accept(2), EMFILE, ENFILE, ENOBUFS, ENOMEM; contract, point 13",
          .catches = "an acceptor that knows EMFILE alone, and ends or spins at the others",
          .needs = Needs::ours},
@@ -521,7 +521,7 @@ TEST_CASE("FAULT-12 accept fails, and goes on failing") {
             const Faults faults({rule});
             Server& server = faults.start(scene);
             const Peer peer =
-                scene.dial(server.target());  // a server that does not wait in accept tries when somebody comes
+                scene.dial(server.target());  // a server not asleep in accept tries when somebody comes
             expect_quiet_and_stoppable(server, rule);
             faults.expect_all_followed();
           }

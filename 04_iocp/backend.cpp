@@ -252,7 +252,7 @@ bool IocpServer::advance(Session& session, std::uint32_t& events) {
   return !release(session, events, more, [&] { return arm(session); });
 }
 
-/// False: not yet. What is under way is cancelled, and the last packet comes back here. A socket that is closed first
+/// False: not yet. Operations under way are cancelled, and the last packet comes back here. A socket that is closed first
 /// resets the connection on Windows if a receive is pending, and under Wine a pending send never ends. Some report the
 /// reset of a cancelled receive, too: so a FIN goes first, if one was promised (first_receive.cpp, experiment e).
 bool IocpServer::close_connection(Session& session) {
@@ -306,7 +306,7 @@ void IocpServer::take_packet(ULONG_PTR key, Operation* operation) {
   }
 }
 
-/// Keeps the time. Not as the port's timeout: who sleeps there would not learn of a deadline that came later and is
+/// Keeps the time. Not as the port's timeout: a thread asleep there would not learn of a deadline that came later and is
 /// earlier.
 void IocpServer::run_timekeeper() {
   const Duty duty;
@@ -446,7 +446,7 @@ os::Accepted IocpServer::accepted_by(Accept& accept) {
   return accepted;
 }
 
-/// Its packets come to our port from here, but for operations that are done at once, if that can be had. False: no memory.
+/// Its packets come to our port from here, but not those of operations done at once, if the system can skip them. False: no memory.
 bool IocpServer::associate(Session& session) {
   const std::optional<std::uint32_t> place = operations_.acquire();
   if (!place) return false;
@@ -465,7 +465,7 @@ bool IocpServer::post(ULONG_PTR key) {
   return ::PostQueuedCompletionStatus(port_.get(), 0, key, nullptr) != 0;
 }
 
-/// A deadline or an exit that was lost would not come again, and who posts those can wait.
+/// A deadline or an exit that was lost would not come again, and the threads that post those can wait.
 void IocpServer::post_for_sure(ULONG_PTR key) {
   while (!post(key))
     ::Sleep(10);
@@ -476,7 +476,7 @@ void IocpServer::notify(const Session&, ConnectionId id) {
 }
 
 void IocpServer::wake() {
-  // Of a stop the accepts tell, which it cancels. That no connection is left must reach every thread.
+  // A stop cancels the accepts, and they report it. When no connection is left, every thread must hear of it.
   if (!finished()) return;
   post_for_sure(exit_key);
   earlier_deadline(0);

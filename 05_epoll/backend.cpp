@@ -324,7 +324,7 @@ void EpollServer::rest(const Instance& instance, const std::error_code& error) {
 }
 
 void EpollServer::wake() {
-  // A listener that was shut down reports itself. That no connection is left must reach every worker.
+  // A listener that was shut down reports itself. When no connection is left, every worker must hear of it.
   if (finished())
     for (const auto& instance : instances_)
       instance->wakes.notify_for_good();

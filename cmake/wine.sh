@@ -22,6 +22,6 @@ fi
 fixed=
 setarch -R true 2>/dev/null && fixed='setarch -R'
 # Its server stays for ten seconds when the last program has gone. Debian's goes at once, and takes along a program that
-# starts just then ("recvmsg: Connection reset by peer"). What starts with a server must not hold this program's output.
+# starts just then ("recvmsg: Connection reset by peer"). The server must not hold this program's output.
 (wineserver -p10 && $fixed wine wineboot) </dev/null >/dev/null 2>&1 # not where one runs: status 2
 exec $fixed wine "$@"

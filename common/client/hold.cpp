@@ -1,8 +1,8 @@
 // client hold: opens N connections, holds them, and proves by an echo as each opens and by another at the end
-// that the server serves them all. Who is not answered in time counts as waiting, who is turned away as
-// refused.
+// that the server serves them all. A connection without an answer in time counts as waiting, one that is
+// turned away as refused.
 //
-// Who closes first is the client, and in order: half-close, then the server's end. So the server's statistics
+// The client closes first, and in order: half-close, then the server's end. So the server's statistics
 // show peers that left, not resets, and those still waiting are answered as the others leave. The price is a
 // minute of TIME_WAIT for each of our ports; the dialer has several source addresses, so that run after run
 // finds free ones.

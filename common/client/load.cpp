@@ -118,7 +118,7 @@ Time Load::due_at(std::uint64_t message) const {
   return start_ + Nanoseconds(static_cast<std::int64_t>(static_cast<double>(message) / options_.rate * 1e9));
 }
 
-/// Open loop: message k belongs to connection k mod connections. What is due on one leaves at once.
+/// Open loop: message k belongs to connection k mod connections. A due message leaves at once.
 void Load::start_due(Time now) {
   const std::uint64_t first = next_;
   for (Time due = due_at(next_); due <= now && due < end_; due = due_at(++next_)) {

@@ -230,8 +230,8 @@ Socket start_connect(const Address& server, const Address& source, std::error_co
   return socket;
 }
 
-/// The list stays between waits, so that a change costs one entry; the wait itself looks at all. What one
-/// WSAPoll has found is handed out before the next: that keeps the cost of the list to a share of an event
+/// The list stays between waits, so that a change costs one entry; the wait itself looks at all. The
+/// findings of one WSAPoll are handed out before the next: that keeps the cost of the list to a share of an event
 /// where many connections are busy, and gives each its turn.
 struct Poller::System {
   std::vector<WSAPOLLFD> list;

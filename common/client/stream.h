@@ -1,4 +1,4 @@
-// One connection to an echo server. What it sends is byte = f(seed of the connection, offset): no two
+// One connection to an echo server. It sends byte = f(seed of the connection, offset): no two
 // connections send alike and no part of a stream repeats, so that a byte lost, doubled, out of place or of
 // another connection is seen where it arrives, and nothing of what was sent has to be kept.
 #pragma once

@@ -52,7 +52,7 @@ void send_input(const std::shared_ptr<Conversation>& talk) {
   talk->input.set_value(trouble);
 }
 
-/// Prints what comes until the server has finished. What went wrong, or nothing.
+/// Prints what comes until the server has finished. Returns the error, or nothing.
 std::string receive_output(const Socket& socket) {
   std::vector<std::byte> buffer(65536);
   for (;;) {

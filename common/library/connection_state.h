@@ -96,7 +96,7 @@ class ConnectionState {
   /// Takes what due() promised: the kept bytes (Due::receive), or the mark that a callback was owed.
   std::vector<std::byte> take_kept();
   void take_due(Due due);
-  /// When expired() is to be called, or Time::max().
+  /// When expired() must be called, or Time::max().
   Time deadline() const;
   bool lingering() const { return phase_ == Phase::lingering; }  ///< our FIN is out, the peer's not in
   bool open() const { return phase_ == Phase::open; }

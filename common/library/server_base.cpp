@@ -162,7 +162,7 @@ void ServerBase::broadcast(Command::Kind kind, Time until) {
     try {
       leave_command(*sessions_.find(slot), slot, std::nullopt, {kind});
       ++slot;
-    } catch (const std::bad_alloc&) {  // nobody is left out, and who stops can wait
+    } catch (const std::bad_alloc&) {  // nobody is left out, and a stop can wait
       if (Clock::now() >= until) return;
       std::this_thread::sleep_for(memory_pause);
     }
@@ -367,7 +367,7 @@ void ServerBase::destroy(Session& session) {
 
 void ServerBase::remove(Session& session) {
   // A newcomer may have the session as soon as its slot is free, so the socket leaves it first. It is closed
-  // last: who sees the end of this connection and comes again is counted after it.
+  // last: a client that sees the end of this connection and comes again is counted after it.
   const os::Descriptor socket = std::move(session.socket);
   const std::uint32_t slot = slot_of(session.id());
   homes_[session.home].timers.cancel(session.timer);
@@ -467,8 +467,8 @@ void ServerBase::shut_down(Session& session) {
 }
 
 /// The peer has taken all that was sent, and nothing of its lies unread, for which a close would reset. Where the
-/// system does not tell of the first: it has sent nothing for a while. What it has not taken yet goes on being
-/// delivered after the close, unless more comes from it. STOP-04
+/// system does not tell of the first: it has sent nothing for a while. Bytes that it has not taken yet go on
+/// being delivered after the close, unless more comes from it. STOP-04
 bool ServerBase::nothing_to_lose(const Session& session, Time now) {
   if (os::unread(session.socket.get())) return false;
   const std::optional<std::size_t> left = os::unacknowledged(session.socket.get());
@@ -530,7 +530,7 @@ void ServerBase::answered(ConnectionId id) {
   for (;;)
     try {
       return post_command(id, Command::Kind::answered);
-    } catch (const std::bad_alloc&) {  // a stop waits for it, and who has answered can wait
+    } catch (const std::bad_alloc&) {  // a stop waits for it, and this thread can wait
       std::this_thread::sleep_for(memory_pause);
     }
 }

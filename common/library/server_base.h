@@ -42,7 +42,7 @@ struct Session {
   os::Descriptor socket{};
   std::uint32_t backend_data = 0;          // the backend's own
   std::atomic<std::uint32_t> changes = 0;  // the model's: what a thread waits on
-  // Whose timers and which waker it belongs to: a number of the model's.
+  // Which timers and which waker it belongs to: a number that the model gives.
   std::uint32_t home = 0;
   Timer timer{};  // the next look at its deadlines
   ConnectionId id() const { return timer.id; }

@@ -102,8 +102,8 @@ class Strand {
     return true;
   }
 
-  /// As release(), but what is pending stays for whoever comes next, and `notify` is called for it: a holder to whom
-  /// something comes without end has others to serve. False only if `rearm` failed.
+  /// As release(), but what is pending stays for whoever comes next, and `notify` is called for it: a holder that
+  /// gets more without end has others to serve. False only if `rearm` failed.
   template <class Rearm, class Notify>
   bool yield(std::size_t backlog, std::error_code& error, Rearm rearm, Notify notify) {
     const std::lock_guard lock(lock_);

@@ -101,8 +101,8 @@ class Listener {
   /// inherited by children. Any thread may call it.
   Accepted accept();
 
-  /// No new connection from now on: those in the backlog are reset, accept() returns none, and who watches the
-  /// handle is told.
+  /// No new connection from now on: those in the backlog are reset, accept() returns none, and those
+  /// that watch the handle are told.
   void stop();
 
 #ifdef _WIN32

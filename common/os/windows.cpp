@@ -1,4 +1,4 @@
-// os.h for Windows (10 or later). What only Wine needs is marked so.
+// os.h for Windows (10 or later). Code for Wine alone is marked so.
 #include "common/os/select.h"  // first: it sets how many sockets a set holds
 //
 #include <fcntl.h>
@@ -254,8 +254,8 @@ Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode
   if (!address)
     throw std::system_error(std::make_error_code(std::errc::invalid_argument), "address " + where);
   Descriptor socket = make_socket(address->storage.ss_family, SOCK_STREAM);
-  // Never SO_REUSEADDR: two processes that both set it share the port here. What it does elsewhere, to let a server start
-  // again while old connections are in TIME_WAIT, Windows does unasked. LIFE-02, LIFE-03
+  // Never SO_REUSEADDR: two processes that both set it share the port here. Elsewhere it lets a server start again while old
+  // connections are in TIME_WAIT; Windows allows that unasked. LIFE-02, LIFE-03
   set(socket.get(), SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
   if (address->storage.ss_family == AF_INET6) set(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (!set_mode(socket.get(), mode)) fail("ioctlsocket");
@@ -410,7 +410,7 @@ Result send(Handle socket, Bytes bytes) {
 }
 
 Result send_now(Handle socket, Bytes bytes) {
-  // There is no MSG_DONTWAIT. Who sleeps in recv on this socket sleeps on; who comes to it now is told would_block.
+  // There is no MSG_DONTWAIT. A thread asleep in recv on this socket sleeps on; one that calls it now gets would_block.
   u_long on = 1, off = 0;
   ::ioctlsocket(socket, FIONBIO, &on);
   const Result result = send(socket, bytes);

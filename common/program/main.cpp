@@ -63,7 +63,7 @@ void announce(const CommandLine& line, const Profile& profile, const Endpoint& e
   print(text);
 }
 
-/// Of a thread that cannot be made std::thread says no more than "Resource temporarily unavailable".
+/// If no thread can be created, std::thread says no more than "Resource temporarily unavailable".
 std::string line_of(const std::exception& error) {
   const auto* const of_system = dynamic_cast<const std::system_error*>(&error);
   const bool no_thread = of_system && of_system->code() == std::errc::resource_unavailable_try_again;

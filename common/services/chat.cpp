@@ -64,7 +64,7 @@ class Room {
   /// A send to this member was answered `congested` or `full`; `before` is a copy from before that send.
   void fell_behind(const Member& before);
   void caught_up(ConnectionId);
-  /// True: somebody is behind, and the talker is told by resume() when nobody is any more.
+  /// True: somebody is behind, and resume() tells the talker when nobody is any more.
   bool must_wait(Connection& talker);
 
  private:

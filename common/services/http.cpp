@@ -1,7 +1,7 @@
 // http (RFC 9112, a small subset): a stream is cut into requests, and each is answered.
 //
-// One chunk of bytes may hold a part of a request or five hundred of them. What is left when the queue is
-// `congested` waits in the connection's context, behind pause(), until on_drained: a client that asks without
+// One chunk of bytes may hold a part of a request or five hundred of them. The rest, when the queue is
+// `congested`, waits in the connection's context, behind pause(), until on_drained: a client that asks without
 // reading makes neither the queue nor the context grow.
 //
 // A header must be whole within a time from its first byte, a total: a byte now and then prolongs nothing

@@ -33,7 +33,7 @@ using Pair = std::array<End, 2>;  // by port
 class Relay {
  public:
   Callbacks callbacks(std::size_t port) {
-    const auto partner = [=](Connection& c) {  // there before the first byte: who comes first is paused
+    const auto partner = [=](Connection& c) {  // there before the first byte: the first to come is paused
       return (*std::any_cast<std::shared_ptr<Pair>&>(c.context()))[1 - port];
     };
     return {.on_open = [=, this](Connection& c) { join(c, port); },

@@ -55,7 +55,7 @@ TEST_CASE("ABUSE-02 5 000 times connect and close") {
 }
 
 TEST_CASE("ABUSE-03 500 silent clients and one that talks") {
-  judge({.requirement = "who says nothing costs nobody's time",
+  judge({.requirement = "a silent client costs nobody's time",
          .source = "contract, point 1",
          .catches = "a worker that waits for one client while others have work for it; a wake-up that asks "
                     "all of them"},
@@ -192,7 +192,7 @@ TEST_CASE("ABUSE-07 a header line that never ends, a line of chat that never end
           expect(reply.starts_with("HTTP/1.1 431 "), "HTTP/1.1 431", "'" + reply.substr(0, 40) + "'");
           Server& chat = scene.start({.service = "chat", .options = {"--close-timeout", "500"}});
           Peer talker = scene.connect(chat);
-          expect(pour(talker, "blah ").empty(), "nothing for who talks alone", "some bytes");
+          expect(pour(talker, "blah ").empty(), "nothing for a member that talks alone", "some bytes");
         });
 }
 
@@ -325,7 +325,7 @@ void flood_alone(std::span<Peer> member) {
 
 TEST_CASE("ABUSE-09 150 members of a chat, and one floods it with empty lines") {
   judge({.requirement =
-             "who says much takes no more of the server's time than what it says is worth: others are heard",
+             "a member that says much takes no more of the time than its words are worth: others are heard",
          .source = "contract, point 1; README, \"the services\"",
          .catches = "a send for each line and member: 64 KiB of empty lines are ten million in one callback",
          .service = "chat"},

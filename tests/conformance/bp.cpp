@@ -200,7 +200,7 @@ TEST_CASE("BP-06 one byte read every 10 ms, then all") {
 
 TEST_CASE("BP-07 chargen to a client that does not read: no processor time, flat memory") {
   judge({.requirement =
-             "who sends without being asked stops when nobody takes it, and goes on where it stopped",
+             "a service that sends without being asked stops when nobody reads, and goes on where it stopped",
          .source = "RFC 864 (sent until the client closes); contract, point 9 (on_drained)",
          .catches = "a generator that runs ahead of its reader, or that polls for room",
          .service = "chargen",
@@ -250,7 +250,7 @@ void expect_slow_reader_lives(Scene& scene, Server& server, milliseconds time) {
   expect_orderly_end(slow);
 }
 
-TEST_CASE("BP-08 the write timeout ends who takes nothing, and nobody else") {
+TEST_CASE("BP-08 the write timeout ends a client that takes nothing, and nobody else") {
   judge({.requirement = "a peer that takes nothing for --write-timeout is reset; one that takes little lives",
          .source = "contract, point 9 and \"takes nothing\"; RFC 9293, 3.8.3 (a user timeout)",
          .catches = "a stuck peer kept for ever; a timeout of twice its time; a slow reader cut off",

@@ -21,7 +21,7 @@ constexpr std::size_t KiB = 1024, MiB = 1024 * KiB;
 constexpr int small_window = 16 * KiB;
 
 TEST_CASE("CLOSE-01 1 MiB, half-close: the full echo, then FIN") {
-  judge({.requirement = "who has finished sending still receives all that is due to him, and then a FIN",
+  judge({.requirement = "after its own FIN a client still gets all that it is owed, and then a FIN",
          .source = "RFC 9293, 3.6 (a half-closed connection goes on delivering); contract, point 8",
          .catches = "a server that closes at end of input before its output has gone"},
         [](Scene& scene) {

@@ -70,7 +70,7 @@ TEST_CASE("CONC-01 an interleaved pair") {
 TEST_CASE("CONC-02 those who are queued are served whole later") {
   judge(
       {.requirement =
-           "who has to wait is kept, with all that it sent meanwhile, and then served like any other",
+           "a waiting client is kept, with all that it sent meanwhile, and then served like any other",
        .source = "listen(2), accept(2): a connection in the backlog is established, and takes data; RFC 862",
        .catches = "a newcomer that is lost, or whose first bytes are, because nobody was free for it"},
       [](Scene& scene) {

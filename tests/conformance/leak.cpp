@@ -148,7 +148,7 @@ TEST_CASE("LEAK-04 the same after resets, timeouts and refusals") {
   judge({.requirement = "a connection that was cut off leaves no more behind than one that ended in order",
          .source = "contract, points 2, 9 and 13",
          .catches =
-             "a way out that forgets one thing: the queue of who was reset, the record of who was refused",
+             "a way out that forgets one thing: the queue of a reset client, the record of a refused one",
          .needs = Needs::ours},
         [](Scene& scene) {
           const std::size_t room = scene.profile().clients_at_once.value_or(50);

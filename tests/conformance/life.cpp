@@ -26,7 +26,7 @@ void stop(Server& server) {
 }
 
 TEST_CASE("LIFE-01 --port 0 prints READY, and the first connect succeeds") {
-  judge({.requirement = "who has read READY can connect, at once and to the port that it names",
+  judge({.requirement = "once you have read READY you can connect, to the port that it names",
          .source = executables,
          .catches = "announced before listen; a line that stays in the buffer of standard output",
          .needs = Needs::ours},

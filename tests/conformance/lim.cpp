@@ -31,8 +31,8 @@ bool has_set(const Profile& profile) {
 
 TEST_CASE("LIM-01 --max-connections 10: the 11th gets what was declared") {
   judge({.requirement =
-             "as many as the limit allows are served at a time, time after time; who comes above it meets "
-             "what --describe declares",
+             "as many as the limit allows are served at a time, time after time; those above it meet what "
+             "--describe declares",
          .source = limits_contract,
          .catches = "a limit that is one off; a count that drifts with each connection or each refusal",
          .needs = Needs::ours},
@@ -64,8 +64,7 @@ TEST_CASE("LIM-01 --max-connections 10: the 11th gets what was declared") {
 
 TEST_CASE("LIM-02 80 clients, descriptors for 32: quiet, and all are served as others leave") {
   judge({.requirement =
-             "out of descriptors a server goes on serving whom it has, rests, and takes the others when it "
-             "can",
+             "out of descriptors a server still serves its clients, rests, and takes the others when it can",
          .source = "accept(2), EMFILE; contract, point 13",
          .catches = "a loop that is told of the same newcomer again and again; an acceptor that gives up",
          .needs = Needs::process},
@@ -75,7 +74,7 @@ TEST_CASE("LIM-02 80 clients, descriptors for 32: quiet, and all are served as o
           need_threads_that_take_no_descriptor(scene);
           server.process().deny_descriptors(32);
           std::vector<Peer> peers;
-          // One after another, as many as have room in the backlog: who meets a full one tries again seconds later.
+          // One after another, as many as have room in the backlog: one that meets a full one tries again seconds later.
           do
             peers.push_back(scene.dial(server.target()));
           while (peers.back().connected(patience()) && peers.size() < clients);
@@ -179,7 +178,7 @@ TEST_CASE("LIM-04 select beyond its set: as many as declared, the next are close
       });
 }
 
-TEST_CASE("LIM-05 who is refused sees a close, not silence") {
+TEST_CASE("LIM-05 a refused client sees a close, not silence") {
   judge(
       {.requirement = "a newcomer above the limit learns of it at once, whatever it has sent by then",
        .source = limits_contract,
@@ -236,7 +235,7 @@ void fill_with_threads(Scene& scene, std::size_t at_rest) {
 
 TEST_CASE("LIM-06 no more threads: that client is closed, the next is served") {
   judge(
-      {.requirement = "a thread that cannot be made costs the connection that needed it, and no other",
+      {.requirement = "if no thread can be created, the connection that needed it is lost, and no other",
        .source = "pthread_create(3), EAGAIN; getrlimit(2), RLIMIT_NPROC; contract, point 13",
        .catches = "a std::system_error of std::thread that nobody catches: the server is gone",
        .needs = Needs::ours},
@@ -259,13 +258,15 @@ TEST_CASE("LIM-06 no more threads: that client is closed, the next is served") {
         }
         expect_reset(stuck);
         wait_for_threads(server, at_rest);
-        scene.limit("as declared: who needs a thread and gets none is closed, the others are served");
+        scene.limit(
+            "as declared: a client that needs a thread and gets none is closed, the others are served");
       });
 }
 
 TEST_CASE("LIM-07 a backlog that overflows: all are served in the end") {
   judge(
-      {.requirement = "who finds the backlog full comes again, as TCP has it, and is served like the others",
+      {.requirement =
+           "a client that finds the backlog full comes again, as TCP has it, and is served like the others",
        .source = "listen(2); RFC 9293, 3.8.1 (a SYN that is not answered is sent again); contract, point 13",
        .catches = "an acceptor that takes one connection a wake-up, and sleeps on the rest for ever",
        .needs = Needs::ours},
@@ -313,13 +314,13 @@ void use_up_memory(Scene& scene, Server& server, std::size_t left) {
     expect(ask(askers(std::span(peers).first(1)), patience()).waiting.empty(), "an answer or a close",
            "silence");
   server.process().allow_memory();
-  for (std::size_t i = 1; i < quiet; ++i)  // who has asked for nothing has lost nothing
+  for (std::size_t i = 1; i < quiet; ++i)  // those that have asked for nothing have lost nothing
     expect_echo(peers[i], "still served");
 }
 
 TEST_CASE("LIM-08 little memory: refuses, no abort") {
   judge({.requirement =
-             "a server without memory keeps whom it has, turns others away, and takes them when it can again",
+             "a server without memory keeps its clients, turns others away, and takes them when it can again",
          .source = "getrlimit(2), RLIMIT_DATA; contract, point 13",
          .catches = "std::bad_alloc that nobody catches, in the loop or in a thread: the server is gone",
          .needs = Needs::ours},

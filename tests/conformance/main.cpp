@@ -175,8 +175,8 @@ CommandLine read_command_line(std::span<char*> words) {
 
 std::vector<Subject> find_subjects(const CommandLine& line) {
   if (line.subjects.empty())
-    throw BadArgument("what is to be judged? Give --server CMD or --connect HOST:PORT (--help explains)");
-  // Who is reached by --connect is not in a network of ours.
+    throw BadArgument("what shall be judged? Give --server CMD or --connect HOST:PORT (--help explains)");
+  // A server that --connect reaches is not in a network of ours.
   if (std::ranges::all_of(line.subjects, [](const auto& each) { return each.address.empty(); }))
     settings().private_network = enter_private_network();
   return {line.subjects.begin(), line.subjects.end()};

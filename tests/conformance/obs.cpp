@@ -110,7 +110,7 @@ TEST_CASE("OBS-02 bytes in and out are the clients' totals") {
 }
 
 TEST_CASE("OBS-03 resets counted = resets sent") {
-  judge({.requirement = "who has reset his connection is counted as that, and nobody else",
+  judge({.requirement = "a client that has reset its connection is counted as that, and nobody else",
          .source = statistics,
          .catches = "a reset taken for an orderly end, or for an error of the system",
          .needs = Needs::ours},

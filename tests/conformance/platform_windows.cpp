@@ -1,5 +1,4 @@
-// All that is Windows' own in the suite. What it cannot do here, the suite on Linux does to the same programs,
-// under Wine.
+// All that is Windows' own in the suite. The suite on Linux does the rest to the same programs, under Wine.
 
 // In this order: the later ones need what the first two declare.
 // clang-format off

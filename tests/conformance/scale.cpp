@@ -48,7 +48,7 @@ class Crowd {
     return peers;
   }
 
-  /// Each of those for whom there is room is answered, the others wait or are closed, as declared.
+  /// As many as there is room for are answered, the others wait or are closed, as declared.
   void expect_answers(std::vector<Peer>& peers) {
     const std::size_t rest = clients_ - room_;
     const Answers answers = rest_wait_ ? ask(askers(peers)) : ask(askers(peers), patience());

@@ -67,7 +67,7 @@ set(within 60)
 set(good "\"${BROKEN_SERVER}\" good {port}")
 # Without a network of its own (an ordinary user in a container may not make one) the suite does not judge CLOSE-02.
 demand(0 "\nPASS (48, LIMIT 0, FAIL 0, INFO 2|47, LIMIT 0, FAIL 0, INFO 3), N/A 78\n" --server "${good}")
-# It knows no signal: who says that it stops on one is told otherwise.
+# It knows no signal: if you say that it stops on one, the suite disagrees.
 demand(1 "\nFAIL  STOP-01 " --server "${good}" --stops-on SIGTERM "-tc=STOP-01*")
 
 # A failure that was listed is a limit; one that was listed and does not come is a failure; so is a wrong list.
@@ -97,7 +97,7 @@ foreach(arguments "--help" "--list-test-cases" "--server;${good};-tc=SVC-01*")
   endif()
 endforeach()
 
-# Several servers in one run: a grid, a page and JUnit's XML. What a server says is text, and never more.
+# Several servers in one run: a grid, a page and JUnit's XML. A server's words are text, and never more.
 set(page ${FOLDER}/conformance_self.html)
 set(junit ${FOLDER}/conformance_self.xml)
 set(garbage "\"${BROKEN_SERVER}\" answers_garbage {port}")

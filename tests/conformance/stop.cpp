@@ -90,8 +90,7 @@ TEST_CASE("STOP-01 each way to stop, idle: exit 0 within a second") {
 }
 
 TEST_CASE("STOP-02 with 50 idle connections: a FIN for each") {
-  judge({.requirement =
-             "who is connected when the server stops gets an orderly end, and silence holds up no stop",
+  judge({.requirement = "the clients of a server that stops get an orderly end, and silence holds up no stop",
          .source = "contract, points 6 and 10; RFC 9293, 3.6",
          .catches =
              "connections that the exit of the process cuts off, or that hold it up: a reader that nobody "
@@ -167,7 +166,7 @@ TEST_CASE("STOP-04 new connects are refused at once") {
 }
 
 TEST_CASE("STOP-05 a stuck peer: exits at the deadline") {
-  judge({.requirement = "--drain-timeout bounds the wait, neither less nor more; who is left is reset",
+  judge({.requirement = "--drain-timeout bounds the wait, neither less nor more; the rest is reset",
          .source = stop_contract,
          .catches = "a stop that waits for ever, or does not wait at all",
          .needs = Needs::ours},
@@ -188,7 +187,7 @@ TEST_CASE("STOP-05 a stuck peer: exits at the deadline") {
 constexpr milliseconds same_signal(500);
 
 TEST_CASE("STOP-06 a second signal: at once") {
-  judge({.requirement = "who asks twice does not want to wait",
+  judge({.requirement = "a second request means: do not wait",
          .source = "README, \"the servers\": a second signal ends it at once, with any exit status",
          .catches = "a second signal that is lost while the first is being served",
          .needs = Needs::ours},

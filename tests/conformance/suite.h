@@ -7,8 +7,8 @@
 //     });
 //   }
 //
-// A body says what is done and what must be seen; it throws Failed where it is not. What must hold after
-// every case (the server lives, serves the next client, rests, has given everything back) judge() sees to.
+// A body says what is done and what must be seen; it throws Failed where it is not. judge() sees to what
+// must hold after every case: the server lives, serves the next client, rests, has given everything back.
 #pragma once
 
 #include <chrono>

@@ -66,7 +66,7 @@ TEST_CASE("SVC-03 echo: sizes 1, around each usual buffer, 1 MiB") {
 }
 
 TEST_CASE("SVC-04 echo: connect and FIN: FIN and nothing else") {
-  judge({.requirement = "who says nothing is told nothing, and is let go",
+  judge({.requirement = "a client that says nothing is told nothing, and is let go",
          .source = "RFC 862; RFC 9293, 3.6",
          .catches = "a greeting; a connection kept that has nothing left to say"},
         [](Scene& scene) {
@@ -502,7 +502,7 @@ void expect_speech_heard(std::span<Peer> members, std::string_view speech) {
   }
 }
 
-TEST_CASE("SVC-18 chat: who reads all the time loses no line, however much one says") {
+TEST_CASE("SVC-18 chat: a member that reads all the time loses no line, however much one says") {
   judge(
       {.requirement = "lines are lost to a member that does not read, and to nobody else",
        .source = "README, \"the services\"; contract, points 4 and 9",

@@ -67,7 +67,7 @@ void expect_idle_closes(std::vector<Idle> idle) {
 }
 
 TEST_CASE("TIME-01 an idle connection is closed after its time, and soon after it") {
-  judge({.requirement = "--idle-timeout closes who moves nothing, with a FIN, neither early nor late",
+  judge({.requirement = "--idle-timeout closes a silent client, with a FIN, neither early nor late",
          .source = idle_contract,
          .catches =
              "a deadline that is looked at only when something else happens; one that takes twice its time",
@@ -166,7 +166,7 @@ class SlowReader {
 TEST_CASE("TIME-04 stopped for 3 s and continued: sane") {
   judge(
       {.requirement =
-           "a server that stood still closes who was idle, at once, and holds its own silence against "
+           "a server that stood still closes the idle clients at once, and holds its own silence against "
            "nobody else",
        .source = "signal(7), SIGSTOP; clock_gettime(2): CLOCK_MONOTONIC runs on; contract, \"takes nothing\"",
        .catches =

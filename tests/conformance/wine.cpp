@@ -123,7 +123,7 @@ class Wine {
   Process& server() { return *server_; }
 
  private:
-  /// Who asks for a wineserver that does not listen yet starts another.
+  /// A program that asks for a wineserver that does not listen yet starts another.
   bool listens() const {
     const std::set<std::uint64_t> held = sockets_of(server_->id());
     return std::ranges::any_of(

@@ -454,7 +454,7 @@ TEST_CASE("contract 3: while on_close runs, the id is gone for every thread") {
   CHECK(results.get() == std::vector{SendResult::gone, SendResult::gone, SendResult::gone});
 }
 
-TEST_CASE("contract 3: who has closed by id sends no more") {
+TEST_CASE("contract 3: a thread that has closed by id sends no more") {
   TestServer server(echo());
   Client client(server.where());
   const ConnectionId id = server.id_of(client);

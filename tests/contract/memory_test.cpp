@@ -28,7 +28,7 @@ bool ask(Client& client) {
 }
 
 /// What makes a server allocate: newcomers, a queue that waits for its peer, other threads' sends, an end. Returns how
-/// many of its clients were not served: who is turned away may be reset before its connect has returned.
+/// many of its clients were not served: one that is turned away may be reset before its connect has returned.
 long use(TestServer& server, std::atomic<ConnectionId>& newest) {
   long unserved = 0;
   Client quick;
@@ -38,7 +38,7 @@ long use(TestServer& server, std::atomic<ConnectionId>& newest) {
       for (int i = 0; i < 10; ++i)
         try {
           server->send(newest.load(), bytes_of("!"));
-        } catch (const std::bad_alloc&) {  // told to who sends
+        } catch (const std::bad_alloc&) {  // told to the sender
         }
     });
   }

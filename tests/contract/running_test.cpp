@@ -61,8 +61,8 @@ Callbacks echo_and(In where, Act act) {
 }  // namespace
 
 TEST_CASE(
-    "contract 10: after stop_accepting() in a callback newcomers are turned away, and who is here is "
-    "served") {
+    "contract 10: after stop_accepting() in a callback newcomers are turned away, and the clients that "
+    "are here are served") {
   TestServer server(echo_and(In::receive, [](Server& handle) { handle.stop_accepting(); }));
   Client client(server.where());
   for (const char* const words : {"one", "two"}) {  // the second time nothing is left to do
@@ -148,7 +148,7 @@ TEST_CASE("contract words: a started server that stops by itself is waited for")
   CHECK(server->stats().accepted == 1);
 }
 
-TEST_CASE("contract words: what run() throws is thrown to who waits") {
+TEST_CASE("contract words: what run() throws is thrown to the waiting thread") {
   Running server(std::make_unique<Unable>());
   CHECK_THROWS_WITH(server.wait(), "no thread");
 }

@@ -544,7 +544,7 @@ TEST_CASE("contract 13: descriptors beyond 1024: select closes the newcomer, the
 // ---- what the words mean: time
 
 TEST_CASE(
-    "contract words: idle_timeout closes who moves nothing, with a FIN and at once; each byte counts anew") {
+    "contract words: idle_timeout closes a silent peer, with a FIN and at once; each byte counts anew") {
   TestServer server(echo(), {.idle_timeout = 400ms});
   Client client(server.where());
   const ConnectionId id = server.id_of(client);

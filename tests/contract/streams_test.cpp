@@ -102,7 +102,7 @@ TEST_CASE("contract 6: input that nobody reads does not reset the tail of the re
   CHECK(server.ends(CloseReason::local));
 }
 
-TEST_CASE("contract 6: who sends all before it reads gets the whole reply") {
+TEST_CASE("contract 6: a client that sends all before it reads gets the whole reply") {
   const std::string reply = pattern(megabyte);
   TestServer server({.on_receive =
                          [&](Connection& c, Bytes) {
@@ -566,7 +566,7 @@ TEST_CASE("contract 9: on_drained comes at the low mark, once for each time the 
   CHECK(most <= marks.low_mark);
 }
 
-TEST_CASE("contract 9: who was told congested by id is told drained, even if the queue emptied meanwhile") {
+TEST_CASE("contract 9: after congested by id comes on_drained, even if the queue emptied meanwhile") {
   Counter pings, held, drained;
   Gate gate;
   TestServer server({.on_receive =

@@ -210,7 +210,7 @@ class Client {
   bool has_been_read() const { return all_been_read({this, 1}); }
   /// The program has read all that they have sent.
   static bool all_been_read(std::span<const Client> clients) {
-    std::map<std::uint16_t, const Client*> unseen;  // whose end at the program is still to be found
+    std::map<std::uint16_t, const Client*> unseen;  // those whose end at the program was not found yet
     for (const Client& each : clients)
       unseen[each.own_port_] = &each;
     for (const TableEntry& entry : conformance::socket_table()) {
@@ -393,7 +393,7 @@ TEST_CASE("chat: half a line at the end is dropped") {
   CHECK(all[0].line() == "* bob leaves (peer)");
 }
 
-TEST_CASE("chat: who is silent is ended") {
+TEST_CASE("chat: a silent member is ended") {
   Example chat("chat", {"0", "1"});
   const auto before = Clock::now();
   Client silent(chat.port());

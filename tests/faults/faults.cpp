@@ -168,7 +168,7 @@ Start start_with(Scene& scene, int descriptors) {
   peer.send("?");
   const Time until = Clock::now() + patience();
   bool served = false;
-  // The line alone would not do: who has the last one for a client is told so by the next accept, nobody waiting.
+  // The line alone would not do: a server that gave its last one to a client learns it in the next accept, nobody waiting.
   while (!served && (process.log().empty() || process.sockets() > 1)) {
     expect(Clock::now() < until, "an answer, or a line that says why not, after " + limit, "neither");
     served = peer.readable(milliseconds(5));
@@ -183,7 +183,7 @@ TEST_CASE("FAULT-02 started with 4 to 12 descriptors") {
              "with too few descriptors a server refuses to start, in a line; with none left for a client it "
              "says so, and can be stopped; with one more it serves",
          .source = "getrlimit(2), RLIMIT_NOFILE; contract, point 13",
-         .catches = "a descriptor of the server's own that it does without and does not say so",
+         .catches = "a descriptor for the server itself, which it does without and does not say so",
          .needs = Needs::ours},
         [](Scene& scene) {
           std::vector<Start> starts;
@@ -234,7 +234,7 @@ TEST_CASE("FAULT-03 interrupted, short, not ready after all, dead in the backlog
 TEST_CASE("FAULT-04 200 newcomers in a row are dead") {
   judge({.requirement = "however many are dead in the backlog, the next one is served",
          .source = "accept(2), ECONNABORTED, EPROTO and what waited on the socket",
-         .catches = "an acceptor that gives up, or that is not told again of whom it left there",
+         .catches = "an acceptor that gives up, or that is not told again of those it left there",
          .needs = Needs::ours},
         [](Scene& scene) {
           const Faults faults(
@@ -249,7 +249,7 @@ TEST_CASE("FAULT-04 200 newcomers in a row are dead") {
 
 TEST_CASE("FAULT-05 no descriptor, no memory for a newcomer") {
   judge({.requirement =
-             "until there is one it waits, while those who are here are served; who tries again rests before",
+             "until there is one it waits, and those who are here are served; it rests before each try",
          .source = "accept(2), EMFILE, ENFILE, ENOBUFS, ENOMEM; contract, point 13",
          .catches = "an acceptor that knows EMFILE alone, and ends or spins at the others",
          .needs = Needs::ours},
@@ -366,7 +366,7 @@ void lack_a_thread_at_the_start_and_the_end(Scene& scene) {
 
 TEST_CASE("FAULT-08 no thread") {
   judge({.requirement =
-             "a thread that cannot be made costs what it was for: the start, one worker of several, one "
+             "if no thread can be created, its task alone is lost: the start, one worker of several, one "
              "connection, the way of a second signal",
          .source = "pthread_create(3), EAGAIN; contract, point 13",
          .catches = "a std::system_error of std::thread that nobody catches: the server is gone",
@@ -521,7 +521,7 @@ TEST_CASE("FAULT-12 accept fails, and goes on failing") {
             const Faults faults({rule});
             Server& server = faults.start(scene);
             const Peer peer =
-                scene.dial(server.target());  // who does not wait in accept tries when somebody comes
+                scene.dial(server.target());  // a server not asleep in accept tries when somebody comes
             expect_quiet_and_stoppable(server, rule);
             faults.expect_all_followed();
           }
@@ -620,7 +620,7 @@ TEST_CASE("FAULT-14 asked to stop just when accept has taken a newcomer") {
 
 TEST_CASE("FAULT-15 stopped just when send has done its work") {
   judge({.requirement =
-             "who was answered before the stop has been idle since, though the send returns after it",
+             "a client answered before the stop has been idle since, though the send returns after it",
          .source = "contract, the idle timeout; signal(7), SIGSTOP",
          .catches = "a clock that is read after the send: the client is kept for as long again",
          .needs = Needs::ours},

@@ -10,7 +10,7 @@
 // the first is followed. EAGAIN is for calls that must not sleep, and only those are counted for it; of epoll_ctl only
 // EPOLL_CTL_ADD, which alone can run out of something; of malloc the calls from the first wait for a client on.
 //
-// A rule that is followed for the first time is written to the file FAULTS_LOG: who tests knows that it was.
+// A rule that is followed for the first time is written to the file FAULTS_LOG: so the test knows that it was.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 // The bytes are a command line: the first says which options the model has, then come its words, each ended by a 0.
-// What is taken, and what it comes to, must be what a plain reading of the same words says.
+// A plain reading of the same words must take the same, and come to the same values.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -57,7 +57,7 @@ bool is_value(const std::string& option, const std::string& text) {
   return option == "--service" || is_number(text, numbers.at(option));
 }
 
-/// Nothing: the words are to be refused.
+/// Nothing: the words must be refused.
 std::optional<Values> read_plainly(const Words& words, const Profile& profile) {
   Values values;
   for (std::size_t i = 0; i < words.size(); ++i) {
@@ -89,7 +89,7 @@ std::optional<CommandLine> parsed(Words words, const Profile& profile) {
   try {
     return parse_command_line(static_cast<int>(argv.size()), argv.data(), profile);
   } catch (const BadArgument& error) {
-    require(!std::string_view(error.what()).empty(), "who is refused is told why");
+    require(!std::string_view(error.what()).empty(), "a refusal says why");
     return {};
   }
 }

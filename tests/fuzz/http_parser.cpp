@@ -47,7 +47,7 @@ Reading read(std::string_view stream, std::size_t slice) {
       reading.found.push_back({*request, at - piece.size()});
       if (!request->keep_alive) return reading;
     }
-    require(piece.empty(), "who finds nothing takes all");
+    require(piece.empty(), "a parser that finds nothing takes all");
   }
   reading.in_header = parser.in_header();
   return reading;

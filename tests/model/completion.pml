@@ -1,6 +1,6 @@
 // The life of a connection on a completion port: 04_iocp/backend.cpp, and of server_base.cpp what it calls. One connection, one
 // accept ahead, two workers, the timekeeper, a stop. An inline has the name of the function that it mirrors, and they stand
-// in the order of the sources; the threads come last. What is proved and what is left out: README.md.
+// in the order of the sources; the threads come last. README.md says what is proved, and what is left out.
 //
 // A call of the strand is one step (strand.pml looks inside), and so is what its holder does between two points at which
 // others matter to it. The port is a set of packets: several workers take them, so their order promises nothing.

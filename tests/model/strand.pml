@@ -1,9 +1,9 @@
 // Which thread serves a connection: common/library/strand.h with the waker of common/library/wake_queue.h, and of
 // server_base.h and server_base.cpp the way of a connection through them. One session, two workers, two tenants one after
-// the other. An inline has the name of the function that it mirrors, and they stand in the order of those files. What is
-// proved and what is left out: README.md.
+// the other. An inline has the name of the function that it mirrors, and they stand in the order of those files. README.md
+// says what is proved, and what is left out.
 //
-// What happens under the strand's lock is one step here. Halfway others could see no more than an armed socket or a
+// Everything under the strand's lock is one step here. Halfway others could see no more than an armed socket or a
 // notified waker, and then wait for the lock; that they see those just after the step comes to the same.
 //
 //   -DFAULT=1  release() frees the strand without a look at the pending

@@ -60,7 +60,7 @@ class Stand {
  public:
   Stand(std::string command, std::string kind) : command_(std::move(command)), kind_(std::move(kind)) {}
 
-  void run(const CommandLine&);  ///< does not throw: what went wrong is told by failures()
+  void run(const CommandLine&);  ///< does not throw: failures() says what went wrong
   const std::vector<std::string>& failures() const { return failures_; }
   void print_row(std::ostream&) const;
 

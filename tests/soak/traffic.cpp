@@ -281,7 +281,7 @@ constexpr std::array all_roles{
 }  // namespace
 
 Peer Visitor::connect(int receive_buffer) {
-  constexpr std::size_t addresses = 16;  // each has ports of its own: who closes first keeps one for a minute
+  constexpr std::size_t addresses = 16;  // each has its own ports: closing first keeps one for a minute
   Peer peer(log_, 1 + any(1000), target(), receive_buffer, "127.0.0." + std::to_string(1 + any(addresses)));
   expect(peer.connected(patience()), "a connection", "none");
   came(1);

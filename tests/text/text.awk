@@ -126,6 +126,7 @@ FNR == 1 {
 }
 
 chapter && /^## / { section = $2 + 0 }
+{ line_before = this_line; this_line = $0 }
 { check_programs($0) }
 
 /^ *```/ {
@@ -153,6 +154,8 @@ marked && marked == FNR - 1 { wrong("an excerpt's mark without code behind it") 
   excerpt_file = $3
   excerpt_name = $4
   marked = FNR
+  caption = "`" excerpt_file "`, `" excerpt_name "`:"
+  if (line_before != caption) wrong("an excerpt has its file and name in the line before its mark: " caption)
   next
 }
 

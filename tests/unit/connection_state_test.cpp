@@ -189,7 +189,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "connection_state: who was told `congested` is owed an on_drained, though the queue has emptied "
+    "connection_state: after `congested` an on_drained is owed, though the queue has emptied "
     "meanwhile") {
   const Options options = small();
   ConnectionState state(options, origin);

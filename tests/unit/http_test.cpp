@@ -1,5 +1,5 @@
-// The http service's parser and answers. What a server does with them over a socket is the conformance
-// suite's.
+// The http service's parser and answers. The conformance suite looks at what a
+// server does with them over a socket.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -261,8 +261,8 @@ TEST_CASE("http: one call takes one header, and the rest stays") {
   const std::string first = with("Content-Length: 3");
   const std::string all = first + "abc" + get;
   std::string_view input = all;
-  REQUIRE(parser.next(
-      input));  // answered before its body has come: who waits for 100 (Continue) waits for nothing
+  REQUIRE(
+      parser.next(input));  // answered before its body has come: waiting for 100 (Continue) is for nothing
   CHECK(input == "abc" + get);
   CHECK_FALSE(parser.in_header());
   REQUIRE(parser.next(input));

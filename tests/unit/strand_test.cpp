@@ -1,4 +1,4 @@
-// Whose strand a connection is (common/library/strand.h). Small programs of several threads are run in every order
+// Which thread holds a strand (common/library/strand.h). Small programs of several threads are run in every order
 // that their calls can have, and each state on the way is judged: a stress test misses bugs here, since later
 // traffic notifies again. The stress test at the end is for the thread sanitizer.
 #include "common/library/strand.h"
@@ -130,7 +130,7 @@ class Holder : public Actor {
                                        : std::error_code{};
     };
     if (fate_ == Fate::hands_over) {
-      world.check(world.strand.yield(0, error, arm, world.wake()), "kept what was to be yielded");
+      world.check(world.strand.yield(0, error, arm, world.wake()), "kept what it had to yield");
       --world.holders;
       holds_ = false;
     } else if (world.strand.release(0, pending, error, arm)) {
@@ -152,7 +152,7 @@ class Holder : public Actor {
   Fate fate_;
 };
 
-/// A worker whom the system told something about the first session.
+/// A worker that got an event of the first session from the system.
 class Worker final : public Holder {
  public:
   explicit Worker(std::uint32_t event, Fate fate = Fate::releases) : Holder(fate), event_(event) {}
@@ -556,7 +556,7 @@ TEST_CASE("strand: a wake-up that could not be sent is sent for the next command
   session.post({Command::Kind::close});
   CHECK(session.notified == 1);
   REQUIRE(session.try_acquire());
-  REQUIRE(session.pending.commands.size() == 1);  // who was told that it threw may post again
+  REQUIRE(session.pending.commands.size() == 1);  // a poster that was told of the exception may post again
   CHECK(session.pending.commands.back().kind == Command::Kind::close);
 }
 

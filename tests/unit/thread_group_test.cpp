@@ -39,7 +39,7 @@ TEST_CASE("thread_group: its end joins, and what a thread worked with is gone th
   CHECK(kept.use_count() == 1);
 }
 
-TEST_CASE("thread_group: a thread that cannot be made leaves the others and join() in order") {
+TEST_CASE("thread_group: a failure to create a thread leaves the others and join() in order") {
   struct Work {
     Work() = default;
     Work(const Work&) {  // stands for the EAGAIN of pthread_create(3)

@@ -81,7 +81,7 @@ TEST_CASE("timer_queue: one that is cancelled never comes out") {
   CHECK(queue.next() == Time::max());
 }
 
-TEST_CASE("timer_queue: who sleeps is told of an earlier one, and not of a later one") {
+TEST_CASE("timer_queue: a sleeper is told of an earlier one, and not of a later one") {
   TimerQueue queue;
   Timer first{.id = a}, second{.id = b}, third{.id = c};
   CHECK(queue.set(first, origin + 5ms));

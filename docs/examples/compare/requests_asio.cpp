@@ -79,7 +79,7 @@ class Client : public std::enable_shared_from_this<Client> {
  private:
   enum class State : std::uint8_t { receiving, computing, sending, ending };
 
-  /// With its head. None: the peer has finished, or is to be closed.
+  /// With its head. None: the peer has finished, or must be closed.
   awaitable<std::optional<std::string>> next_request() {
     while (input_.size() < head)
       if (!co_await receive()) co_return std::nullopt;

@@ -10,7 +10,7 @@ my $listener = IO::Socket::INET->new(
   LocalAddr => '127.0.0.1', LocalPort => $ARGV[0], Listen => 128, ReuseAddr => 1, Blocking => 0)
   or die "cannot listen: $@\n";
 my ($readers, $writers) = (IO::Select->new($listener), IO::Select->new);
-my (%owed, %finished);    # what each client is still to get; who has finished sending
+my (%owed, %finished);    # the bytes that each client must still get; those that have finished sending
 
 while (1) {
   my ($readable, $writable) = IO::Select->select($readers, $writers) or next;
@@ -41,7 +41,7 @@ sub flush {
   settle($client);
 }
 
-# What to wait for: room for what is owed, and input while little is.
+# Waits for room for what is owed, and for input while little is.
 sub settle {
   my ($client) = @_;
   my $waiting = length $owed{$client};

@@ -1,0 +1,96 @@
+# shellcheck shell=sh disable=SC2154  # scratch is of outputs.sh
+# What a text tells its reader to do in other terminals, as functions for outputs.sh. Each waits for what it has brought
+# about, and starts all processes by keep(), so that end_scene() ends them.
+
+bin=build/linux/bin
+kept=
+keep() { kept="$kept $1"; }
+
+end_scene() {
+  for pid in $kept; do
+    kill -TERM "-$pid" 2>/dev/null # its group
+    wait "$pid" 2>/dev/null
+  done
+  kept=
+  exec 4>&- 5>&-
+  rm -f "$scratch"/in.* "$scratch"/out.*
+}
+
+# until_true COMMAND...: tries again for as long as 20 s.
+until_true() {
+  give_up=$(($(date +%s) + 20))
+  until "$@"; do
+    [ "$(date +%s)" -lt "$give_up" ] || return 1
+    sleep 0.05
+  done
+}
+
+listens() { grep -q '^ *[0-9]*: [0-9A-F]*:1E61 00000000:0000 0A' /proc/net/tcp; } # 0x1E61: port 7777
+await_listener() { until_true listens; }
+
+server() { # server PROGRAM: on port 7777
+  setsid "$bin/$1" 7777 >"$scratch/out.server" 2>&1 4>&- 5>&- &
+  keep $!
+  await_listener
+}
+
+# A client of somebody's at a keyboard: `connect 1` opens it, `type_in 1 hello` types a line, `leave 1` is Ctrl-D.
+connect() {
+  mkfifo "$scratch/in.$1"
+  setsid "$bin/client" talk 127.0.0.1:7777 <"$scratch/in.$1" >"$scratch/out.$1" 2>&1 4>&- 5>&- &
+  keep $!
+  case $1 in
+  1) exec 4>"$scratch/in.1" ;;
+  2) exec 5>"$scratch/in.2" ;;
+  esac
+}
+type_in() {
+  case $1 in
+  1) echo "$2" >&4 ;;
+  2) echo "$2" >&5 ;;
+  esac
+}
+leave() {
+  case $1 in
+  1) exec 4>&- ;;
+  2) exec 5>&- ;;
+  esac
+}
+is_answered() { grep -qx "$2" "$scratch/out.$1"; }
+waits_unread() { ss -tnH state established 'sport = :7777' | awk -v bytes="$1" '$1 == bytes { found = 1 } END { exit !found }'; }
+owes() { ss -tnH state established 'sport = :7777' | awk '$2 > 1000000 { found = 1 } END { exit !found }'; }
+is_over() { ! ss -tnH 'sport = :7777' | grep -q .; }
+
+# Two clients: the first says a line and is answered, the second says another and stays.
+first_speaks() { connect 1 && type_in 1 hello && until_true is_answered 1 hello; }
+second_waits() { connect 2 && type_in 2 'anyone?' && until_true waits_unread 8; }
+second_speaks() { connect 2 && type_in 2 'anyone?' && until_true is_answered 2 'anyone?'; }
+both_leave() { leave 1 && leave 2 && until_true is_over; }
+
+# 01: the second waits for the first
+one_is_served() { server 01_blocking_sketch && first_speaks && second_waits; }
+one_after_the_other() {
+  first_speaks && second_waits && leave 1 && until_true is_answered 2 'anyone?' && leave 2
+}
+blocking_sketch() { server 01_blocking_sketch; }
+
+# 02, 03
+two_are_served() { server 02_thread_per_conn_sketch && first_speaks && second_speaks; }
+two_talk() { first_speaks && second_speaks && leave 1 && until_true left_alone && leave 2; }
+left_alone() { [ "$(ss -tnH state established 'sport = :7777' | wc -l)" = 1 ]; }
+one_never_reads() {
+  server 02_thread_per_conn_sketch || return
+  setsid bash -c 'exec 3<>/dev/tcp/127.0.0.1/7777; yes >&3' >"$scratch/out.yes" 2>&1 &
+  keep $!
+  until_true owes
+}
+forty_clients() {
+  setsid "$bin/client" hold 127.0.0.1:7777 --connections 40 >"$scratch/out.hold" 2>&1 &
+  keep $!
+}
+select_sketch() {
+  setsid sh -c "ulimit -n 4096; exec $bin/03_select_sketch 7777" >"$scratch/out.server" 2>&1 4>&- 5>&- &
+  keep $!
+  await_listener
+}
+nothing_more() { :; }

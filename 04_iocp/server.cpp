@@ -355,7 +355,7 @@ bool sweep(Server& server) {  // whether anybody is here
 const HANDLE asked_to_stop = CreateEventW(nullptr, FALSE, FALSE, nullptr);
 std::atomic<bool> system_ends_us = false;
 
-BOOL WINAPI on_control(DWORD event) {           // in a thread of the system's
+BOOL WINAPI on_control(DWORD event) {           // in one of the system's threads
   if (event == CTRL_LOGOFF_EVENT) return TRUE;  // services are told, whoever logs off
   system_ends_us = system_ends_us || event == CTRL_CLOSE_EVENT || event == CTRL_SHUTDOWN_EVENT;
   SetEvent(asked_to_stop);

@@ -118,7 +118,7 @@ void listen_on(u_short number) {
   std::cout << "listening on 127.0.0.1:" << ntohs(address.sin_port) << std::endl;
 }
 
-BOOL WINAPI on_ctrl_c(DWORD) {  // in a thread of the system's
+BOOL WINAPI on_ctrl_c(DWORD) {  // in one of the system's threads
   stopping = true;
   for (; accepting; Sleep(10))  // again, since an accept that has not begun is not cancelled
     CancelIoEx(reinterpret_cast<HANDLE>(listener), nullptr);
@@ -138,7 +138,7 @@ void run(HANDLE port, u_short number) {
   accepting = false;
   for (std::size_t i = 0; i < workers.size(); ++i)
     PostQueuedCompletionStatus(port, 0, 0, nullptr);  // an exit packet for each; ~jthread joins
-}  // Who is still connected has an operation outstanding, so is not freed: the process's end closes it.
+}  // A client that is still here has an operation outstanding: it is not freed, the process's end closes it.
 
 }  // namespace
 

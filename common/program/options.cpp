@@ -61,7 +61,7 @@ std::vector<Argument> table(CommandLine& line, const Profile& profile) {
       count("--port", "the port to listen on; 0, the default, takes a free one", most_ports, o.port),
       count("--max-connections", "close newcomers above so many; 0: no limit", most_connections,
             o.max_connections),
-      count("--backlog", "connections that may wait to be accepted; 0: as many as may be", most_ports,
+      count("--backlog", "connections that may wait to be accepted; 0: as many as the system allows", most_ports,
             o.backlog),
       milliseconds("--idle-timeout", "close a connection on which nothing moves (0: never)", o.idle_timeout),
       milliseconds("--write-timeout", "reset a peer that takes nothing (30000; 0: never)", o.write_timeout),

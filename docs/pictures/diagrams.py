@@ -309,7 +309,7 @@ LADDER = [
 
 def ladder():
     p = Picture('ladder', 'The ladder: where the threads sleep',
-                'Slow does not read its echo, silent says nothing, quick sends a line. The colour says for whom a '
+                'Slow does not read its echo, silent says nothing, quick sends a line. The colour says for which client a '
                 'thread sleeps.',
                 """Five rungs, a row each. 01: the one thread sleeps in send for slow; silent and quick are in the
                 backlog. 02: main sleeps in accept, and one thread sleeps for each client. 03: one thread sleeps in
@@ -612,7 +612,7 @@ ECHO = [  # a heading; or from, to, label, colour. The label stands beside the l
     ('port', 'worker 1', 'no record', 'muted'),
     ('port', 'worker 2', 'no record', 'muted'),
 ]
-ECHO_BARS = [  # where the record is, or who is at work without it: lane, from which row of ECHO, to which, colour
+ECHO_BARS = [  # where the record is, or which lane is at work without it: lane, from which row of ECHO, to which, colour
     ('main', 2, 4, 'green'), ('kernel', 4, 7, 'orange'), ('port', 7, 8, 'purple'), ('worker 1', 8, 9, 'green'),
     ('kernel', 9, 11, 'orange'), ('port', 11, 12, 'purple'), ('worker 2', 12, 13, 'green'),
     ('kernel', 13, 16, 'orange'), ('port', 16, 17, 'purple'), ('worker 2', 17, 18.6, 'green'),
@@ -742,7 +742,7 @@ SOCKETS = ['idle', 'idle', 'quick', 'idle', 'idle', '… N']
 SELECT_STEPS = [  # colour of the number, what happens
     ('orange', 'The sets are copied in: a bit for each descriptor.'),
     ('orange', 'For each of the N sockets: is it ready? And the thread joins its wait queue.'),
-    ('blue', 'Bytes come for quick. They wake the thread, and do not say for whom.'),
+    ('blue', 'Bytes come for quick. They wake the thread, and do not say for which client.'),
     ('orange', 'For each of the N again: is it ready? The thread leaves its wait queue.'),
     ('orange', 'The sets are copied out, and the program looks through them.'),
 ]
@@ -781,7 +781,7 @@ def steps(p, x, items, cost):
 
 
 def wait_queues():
-    p = Picture('wait_queues', 'Why epoll is cheaper than select: who stands in which wait queue',
+    p = Picture('wait_queues', 'Why epoll is cheaper than select: the wait queues',
                 'Each socket has a wait queue in the kernel. Threads and items in it are told when something happens.',
                 """Two panels with N sockets each, of which quick is ready. select: at each call the thread joins the
                 wait queues of all N sockets, is woken without a word of which, asks all N again and leaves all

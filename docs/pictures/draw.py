@@ -350,8 +350,8 @@ class Picture:
 
     def svg(self, height):
         patterns = "".join(
-            f'<pattern id="{self.name}-{who}" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-            f'<path d="M3 0V7" class="hatch s-{who}hatch"/></pattern>' for who in CLIENTS + ("grey",))
+            f'<pattern id="{self.name}-{client}" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+            f'<path d="M3 0V7" class="hatch s-{client}hatch"/></pattern>' for client in CLIENTS + ("grey",))
         head = (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{number(height)}" '
                 f'viewBox="0 0 {WIDTH} {number(height)}" role="img" aria-labelledby="{self.name}-title {self.name}-desc">')
         frame = f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{number(height - 1)}" rx="8" class="f-paper s-rule"/>'

@@ -71,7 +71,7 @@ def strace_halves(trace):
 
 
 def wine_halves(trace):
-    """Relay says when a call begins and ends. What the packet was stands in the answer of Wine's server before."""
+    """Relay says when a call begins and ends. The answer of Wine's server before that says which packet it was."""
     halves, at, packets = [], 0, {}
     relay = re.compile(r"(?:[\d.]+:)?([0-9a-f]{4}):(Call|Ret ) (\w+)\.(\w+)\((.*?)\)(?: retval=([0-9a-f]+))? ret=")
     packet = re.compile(
@@ -239,7 +239,7 @@ class Windows:
             call.effect = "sent" if call.name == "WSASend" else None
         elif call.name == "closesocket":
             call.effect = "closed"
-            self.clients = {handle: who for handle, who in self.clients.items() if who != call.client}
+            self.clients = {handle: client for handle, client in self.clients.items() if client != call.client}
             call.changes.append((call.client, None))
         elif half.text:
             self.packet(call, *half.text)
@@ -877,7 +877,7 @@ class Recording:
 
 
 def group_text(family, calls):
-    """The colour says for whom, and the kernel's pill what is watched."""
+    """The colour says for which client, and the kernel's pill what is watched."""
     if family.startswith("packet of"):
         return calls[0].text if len(calls) == 1 else f"packets ×{len(calls)}"
     if len(calls) > 1:

@@ -1,0 +1,309 @@
+// What the book makes of the repository's Markdown, as a plugin for markdown-it: links to sources become links to their
+// pages, an excerpt says where it is from and is refused if it is stale, a question to predict gets a box, a table of
+// results a plot. Another generator that renders with markdown-it can take this file.
+
+import path from 'node:path'
+import { cases, chapters, content, definition, excerpt, exists, is_file, language, functions } from './sources.mjs'
+import { address, linked, page, pictures, text_of_page } from './pages.mjs'
+import { diff_lines, unchanged } from './diff.mjs'
+import { plot } from './plots.mjs'
+
+export const escape = (text) =>
+  text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;').replace(/\{\{/g, '&#123;&#123;')
+
+/** As forges make anchors of headings, since the texts are written for these. */
+export const anchor = (heading) =>
+  heading.trim().toLowerCase().replace(/[^\p{L}\p{N}\p{M}\s_-]/gu, '').replace(/\s/g, '-')
+
+// Of HTML the texts use these; all else in angle brackets is a word in angle brackets: <port>.
+const tags = new Set(['a', 'b', 'br', 'code', 'details', 'div', 'em', 'i', 'img', 'kbd', 'p', 'picture', 'source', 'span',
+  'strong', 'sub', 'summary', 'sup'])
+
+const short = (chapter) => chapter.slice(0, 2)
+
+/** The folder that a rung's sketch, server or backend stands in, and the file that is compared: 05's pool is a sketch too. */
+export function on_each_rung(file) {
+  const kind = /^\d\d_\w+\/(sketch|server|backend)(?:_pool)?\.cpp$/.exec(file)?.[1]
+  if (!kind) return []
+  return chapters.flatMap((chapter) =>
+    [`${kind}.cpp`, `${kind}_pool.cpp`].map((name) => `${chapter}/${name}`).filter(is_file))
+}
+
+/** What a tab is called: 05, and 05 pool. */
+export const rung_name = (file) => short(file) + (file.includes('_pool') ? ' pool' : '')
+
+// Where two rungs give one role two names: 01 and 02 send all of it, the others what there is room for.
+const roles = [['flush', 'send_all'], ['serve', 'take_turn']]
+
+/** The same function on each rung that has it: [{file, where, name}]. */
+export function siblings(file, name) {
+  return on_each_rung(file).flatMap((other) => {
+    const found = definition(other, name)
+    if (found) return [{ file: other, name, where: found }]
+    const role = roles.find((names) => names.includes(name))
+    const by_another = role?.find((n) => definition(other, n))
+    return by_another ? [{ file: other, name: by_another, where: definition(other, by_another) }] : []
+  })
+}
+
+export function book(md, options = {}) {
+  const wrong = (env, message) => {
+    throw new Error(`${text_of_page(env.relativePath) ?? env.relativePath}: ${message}`)
+  }
+  const html = (content, Token) => Object.assign(new Token('html_block', '', 0), { content: content + '\n', ours: true })
+  const inline = (content, Token) => Object.assign(new Token('html_inline', '', 0), { content, ours: true })
+
+  // ── links ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  function target_of(href, text, env) {
+    const file = linked(href, text)
+    if (file === undefined) return href
+    const hash = /#.*/.exec(href)?.[0] ?? ''
+    if (pictures.includes(file)) return `/${file}`
+    const where = page(file === '' ? 'README.md' : file)
+    if (!where) wrong(env, exists(file) ? `${href} has no page` : `link to ${href}, which does not exist`)
+    return address(where) + hash
+  }
+
+  const case_link = (id) => `<a class="case" href="${options.base ?? '/'}cases.html#${id}" title="${escape(cases.get(id).title)}">${id}</a>`
+
+  function links(state, text, Token) {
+    let heading = false
+    for (const block of state.tokens) {
+      if (block.type === 'heading_open') heading = true
+      if (block.type === 'heading_close') heading = false
+      if (block.type !== 'inline') continue
+      const made = []
+      let within = 0
+      for (const token of block.children) {
+        if (token.type === 'link_open') {
+          ++within
+          const href = token.attrGet('href')
+          token.attrSet('href', target_of(href, text, state.env))
+          if (pictures.includes(linked(href, text))) token.attrSet('target', '_self')
+        }
+        if (token.type === 'link_close') --within
+        if (token.type === 'image') {
+          const file = linked(token.attrGet('src'), text)
+          if (file !== undefined && !is_file(file)) wrong(state.env, `no picture ${token.attrGet('src')}`)
+        }
+        if (token.type === 'code_inline' && !within && !heading) {
+          const named = [token.content, path.posix.join(path.posix.dirname(text), token.content)]
+            .find((f) => /[./]/.test(token.content) && !token.content.startsWith('/') && is_file(f) && page(f) && page(f) !== state.env.relativePath)
+          if (named) {
+            const open = new Token('link_open', 'a', 1)
+            open.attrs = [['href', address(page(named))]]
+            made.push(open, token, new Token('link_close', 'a', -1))
+            continue
+          }
+        }
+        if (token.type === 'text' && !within && !heading && /[A-Z]-\d\d/.test(token.content)) {
+          const parts = token.content.split(/\b([A-Z]+-\d\d)\b/)
+          parts.forEach((part, i) => {
+            if (i % 2 && cases.has(part)) made.push(inline(case_link(part), Token))
+            else if (part) made.push(Object.assign(new Token('text', '', 0), { content: part }))
+          })
+          continue
+        }
+        made.push(token)
+      }
+      block.children = made
+    }
+  }
+
+  // ── what Vue, or a browser, would take for its own ────────────────────────────────────────────────────────────────
+
+  function escapes(state) {
+    const foreign = (text) => text.replace(/<!--[^]*?-->/g, (c) => c)
+      .replace(/<(\/?)([A-Za-z][\w:.-]*)/g, (whole, slash, name) => (tags.has(name) ? whole : `&lt;${slash}${name}`))
+      .replace(/\{\{/g, '&#123;&#123;')
+    for (const block of state.tokens) {
+      if (block.type === 'html_block') block.content = foreign(block.content)
+      for (const token of block.children ?? [])
+        if (token.type === 'html_inline') token.content = foreign(token.content)
+    }
+  }
+
+  // ── excerpts ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  function excerpts(state, Token) {
+    const made = []
+    state.tokens.forEach((token, i) => {
+      const mark = token.type === 'html_block' && /^<!-- excerpt (\S+) (\S+) -->/.exec(token.content)
+      if (mark) {
+        const fence = state.tokens[i + 1]
+        const [, file, name] = mark
+        if (fence?.type !== 'fence') wrong(state.env, `an excerpt's mark without code behind it: ${file} ${name}`)
+        if (!is_file(file)) wrong(state.env, `excerpt of ${file}, which does not exist`)
+        const code = fence.content.replace(/[ \t\r]+$/gm, '')
+        const at = content(file).indexOf(code)
+        if (at < 0) wrong(state.env, `a stale excerpt: this is not in ${file}, ${name}:\n${code}`)
+        fence.meta = { excerpt: { file, name, line: content(file).slice(0, at).split('\n').length } }
+        return
+      }
+      if (token.type === 'html_block' && /^<!-- output -->/.test(token.content)) {
+        if (state.tokens[i + 1]?.type === 'fence') state.tokens[i + 1].meta = { run: true }
+        return
+      }
+      made.push(token)
+    })
+    state.tokens = made
+  }
+
+  // ── questions to predict ──────────────────────────────────────────────────────────────────────────────────────────
+
+  const text_of = (tokens, at) => tokens[at + 1]?.content ?? ''
+
+  function predictions(state, chapter, Token) {
+    const tokens = state.tokens
+    const made = []
+    let asks = false, answers = false, question = 0, answer = 0, asked = 0
+    for (let i = 0; i < tokens.length; ++i) {
+      const token = tokens[i]
+      if (token.type === 'heading_open') {
+        asks = /^3 Predict/.test(text_of(tokens, i))
+        if (asks) question = 0
+      }
+      if (token.type === 'html_block' && /<details><summary>Answers to 3/.test(token.content)) {
+        answers = true
+        answer = 0
+        token.content = token.content.replace('<details>', `<details class="answers" data-chapter="${chapter}" data-questions="${asked}">`)
+      }
+      if (token.type === 'html_block' && answers && /<\/details>/.test(token.content)) answers = false
+      if (token.type === 'list_item_open' && token.level === 1) {
+        if (answers) made.push(token, html(`<Predicted chapter="${chapter}" :question="${++answer}" />`, Token))
+        else made.push(token)
+        continue
+      }
+      if (token.type === 'list_item_close' && token.level === 1 && asks) {
+        asked = ++question
+        made.push(html(`<Predict chapter="${chapter}" :question="${question}" />`, Token), token)
+        continue
+      }
+      made.push(token)
+    }
+    state.tokens = made
+  }
+
+  // ── results ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Before each table that has a column "relative": the same as bars. */
+  function plots(state, Token) {
+    const made = []
+    let heading = ''
+    for (let i = 0; i < state.tokens.length; ++i) {
+      const token = state.tokens[i]
+      if (token.type === 'heading_open') heading = text_of(state.tokens, i)
+      if (token.type === 'table_open') {
+        const rows = []
+        for (let j = i; state.tokens[j].type !== 'table_close'; ++j) {
+          if (state.tokens[j].type === 'tr_open') rows.push([])
+          if (state.tokens[j].type === 'inline') rows.at(-1).push(state.tokens[j].content)
+        }
+        const drawn = plot(rows, heading)
+        if (drawn) made.push(html(drawn, Token))
+      }
+      made.push(token)
+    }
+    state.tokens = made
+  }
+
+  md.core.ruler.after('text_join', 'book', (state) => {
+    const env = state.env
+    const text = text_of_page(env.relativePath)
+    const Token = state.Token
+    if (!text) return // made by the book itself
+    excerpts(state, Token)
+    escapes(state)
+    links(state, text, Token)
+    if (env.searching) return
+    const chapter = /^(\d\d_\w+)\/README\.md$/.exec(text)?.[1]
+    if (chapter) predictions(state, chapter, Token)
+    if (text === 'docs/results.md') plots(state, Token)
+  })
+
+  // ── code ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Code as lines in colours, without what is around it. */
+  function coloured(code, lang) {
+    const lines = code.replace(/\n$/, '').split('\n')
+    const whole = md.options.highlight(code.replace(/\n$/, ''), lang, '')
+    const inner = /<code[^>]*>([^]*)<\/code>/.exec(whole)[1]
+    const spans = inner.split('\n').map((line) => small(line.replace(/^<span class="line">/, '').replace(/<\/span>$/, '')))
+    if (spans.length !== lines.length) throw new Error(`${lines.length} lines of ${lang} became ${spans.length}`)
+    return spans
+  }
+
+  const block = (lang, lines, kind = '') =>
+    `<div class="language-${lang} vp-adaptive-theme ${kind}"><button title="Copy Code" class="copy"></button>` +
+    `<pre class="shiki vp-code" tabindex="0" v-pre><code v-pre>${lines.join('\n')}</code></pre></div>\n`
+
+  const line = (inner, kind = '', more = '') => `<span class="line${kind && ' '}${kind}"${more}>${inner}</span>`
+
+  const source_address = (file, line) => `${options.base ?? '/'}${address(page(file)).slice(1)}${line ? `#L${line}` : ''}`
+
+  const source_link = (file, line) => `<a href="${source_address(file, line)}">${file}</a>`
+
+  /** A function on each rung, as tabs; a line that the rung before has too says so. */
+  function rungs(file, name, env) {
+    const found = siblings(file, name)
+    if (found.length < 2) return ''
+    const group = `rungs-${(env.groups = (env.groups ?? 0) + 1)}`
+    const chosen = Math.max(0, found.findIndex((f) => f.file === file))
+    const heads = found.map((f, i) =>
+      `<input type="radio" name="${group}" id="${group}-${i}"${i === chosen ? ' checked' : ''}>` +
+      `<label for="${group}-${i}">${rung_name(f.file)}</label>`).join('')
+    const panels = found.map((f, i) => {
+      const code = excerpt(f.file, f.where)
+      const before = found[i - 1]
+      const same = before ? unchanged(excerpt(before.file, before.where), code) : []
+      const lines = coloured(code, 'cpp')
+      const count = lines.filter((_, at) => same[at]).length
+      const words = !before ? '' : count === lines.length ? `: the same as on ${rung_name(before.file)}`
+        : count === 0 ? `: nothing as on ${rung_name(before.file)}` : `: ${count} of ${lines.length} lines as on ${rung_name(before.file)}, dimmed`
+      return `<div class="panel"><p class="from">${source_link(f.file, f.where.first + 1)} → <code>${f.name}</code>${words}</p>` +
+        block('cpp', lines.map((l, at) => line(l, same[at] ? 'same' : ''))) + '</div>'
+    })
+    return `<div class="rungs"><span class="rungs-name">rung</span>${heads}${panels.join('')}</div>\n`
+  }
+
+  const plain_fence = md.renderer.rules.fence
+  md.renderer.rules.fence = (tokens, at, opts, env, self) => {
+    const token = tokens[at]
+    const [lang, kind, of] = token.info.trim().split(/\s+/)
+    if (env.searching) return kind === 'source' || kind === 'diff' || kind === 'rungs' ? '' : `<pre>${escape(token.content)}</pre>\n`
+    if (kind === 'source')
+      return block(lang, coloured(token.content, lang).map((l, i) =>
+        line(`<a class="number" href="#L${i + 1}" aria-label="line ${i + 1}" data-line="${i + 1}"></a>${l}`, '', ` id="L${i + 1}"`)), 'source')
+    if (kind === 'diff')
+      return block(lang, diff_lines(token.content, (code) => coloured(code, lang), escape).map((l) => line(l.html, l.kind)), 'diff')
+    if (kind === 'rungs') {
+      const [file, name] = token.content.trim().split(' ')
+      return rungs(file, name, env)
+    }
+    const shown = small(plain_fence(tokens, at, opts, env, self))
+    const { excerpt: from, run } = token.meta ?? {}
+    if (run) return `<p class="from">A test runs this and compares what is printed.</p>\n${shown}`
+    if (!from) return shown
+    const others = rungs(from.file, from.name, env)
+    return `<p class="from">${source_link(from.file, from.line)} → <code>${from.name}</code></p>\n${shown}` +
+      (others && `<details class="each-rung"><summary>${from.name} on each rung</summary>\n${others}</details>\n`)
+  }
+
+  const plain_text = md.renderer.rules.text
+  md.renderer.rules.text = (...all) => plain_text(...all).replace(/\{\{/g, '&#123;&#123;')
+
+  return md
+}
+
+// A page of code has thousands of words in colours. Two colours as a class are a third of two as a style.
+const palette = new Map()
+export function small(text) {
+  return text.replace(/ style="--shiki-light:(#\w+);--shiki-dark:(#\w+);?"/g, (whole, light, dark) => {
+    const name = `c${light.slice(1)}${dark.slice(1)}`.toLowerCase()
+    palette.set(name, [light, dark])
+    return ` class="${name}"`
+  })
+}
+export const palette_css = () => [...palette].map(([name, [light, dark]]) => `.${name}{color:${light}}.dark .${name}{color:${dark}}`).join('\n')
+export { functions, language }

@@ -2,7 +2,7 @@
 
 import fs from 'node:fs'
 import { anchor, book, palette_css } from '../lib/book.mjs'
-import { sidebar } from '../lib/outline.mjs'
+import { reading_order, sidebars } from '../lib/outline.mjs'
 
 const base = process.env.SITE_BASE || '/'
 
@@ -47,26 +47,31 @@ export default {
   head: [['link', { rel: 'icon', type: 'image/svg+xml', href: `${base}favicon.svg` }]],
   markdown: {
     attrs: { disable: true }, // {port} is a word
-    emoji: { defs: {} },
     linkify: false,
     theme: { light: 'github-light', dark: 'github-dark' },
     languages: ['cpp', 'c', 'sh', 'console', 'python', 'perl', 'cmake', 'json', 'diff', 'yaml', 'md', 'js'],
     anchor: { slugify: anchor },
-    config: (md) => book(md, { base }),
+    config: (md) => {
+      md.core.ruler.disable('emoji') // so is :port:
+      book(md, { base })
+    },
   },
   vite: {
     build: { chunkSizeWarningLimit: 4000, reportCompressedSize: false },
-    plugins: [{
-      // the colours of code as classes: known once all pages have been rendered
-      name: 'palette',
-      generateBundle() {
-        this.emitFile({ type: 'asset', fileName: 'assets/palette.css', source: palette_css() })
-      },
-    }],
   },
+  // The colours of code as classes, known once all pages have been rendered. Not an asset of the bundle: VitePress would take
+  // it for its own style sheet.
+  buildEnd: ({ outDir }) => fs.writeFileSync(`${outDir}/assets/palette.css`, palette_css()),
   transformHead: () => [['link', { rel: 'stylesheet', href: `${base}assets/palette.css` }]],
+  transformPageData: ({ relativePath, frontmatter }) => {
+    const order = reading_order()
+    const at = order.findIndex((t) => t.page === relativePath)
+    const to = (text) => (text ? { text: text.title, link: text.link } : false)
+    if (at >= 0) Object.assign(frontmatter, { prev: to(order[at - 1]), next: to(order[at + 1]) })
+    else if (!/^\d\d_\w+\/\w+\/\d/.test(relativePath)) Object.assign(frontmatter, { prev: false, next: false })
+  },
   themeConfig: {
-    sidebar: sidebar({ player: fs.existsSync('src/player.md') }),
+    sidebar: sidebars({ player: fs.existsSync('src/player.md') }),
     outline: { level: [2, 3], label: 'On this page' },
     docFooter: { prev: 'Before', next: 'Next' },
     search: {

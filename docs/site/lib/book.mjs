@@ -5,7 +5,7 @@
 import path from 'node:path'
 import { cases, chapters, content, definition, excerpt, exists, is_file, language, functions } from './sources.mjs'
 import { address, linked, page, pictures, text_of_page } from './pages.mjs'
-import { diff_lines, unchanged } from './diff.mjs'
+import { diff_lines, telling, unchanged } from './diff.mjs'
 import { plot } from './plots.mjs'
 
 export const escape = (text) =>
@@ -234,9 +234,17 @@ export function book(md, options = {}) {
     return spans
   }
 
+  const of_file = new Map()
+  /** A file's lines in colours. */
+  function coloured_file(file) {
+    if (!of_file.has(file)) of_file.set(file, coloured(content(file), language(file)))
+    return of_file.get(file)
+  }
+
+  // No v-pre: Vue makes one string of what it may look into and finds static, and a node of each word in what it may not.
   const block = (lang, lines, kind = '') =>
     `<div class="language-${lang} vp-adaptive-theme ${kind}"><button title="Copy Code" class="copy"></button>` +
-    `<pre class="shiki vp-code" tabindex="0" v-pre><code v-pre>${lines.join('\n')}</code></pre></div>\n`
+    `<pre class="shiki vp-code" tabindex="0"><code>${lines.join('\n').replace(/\{\{/g, '&#123;&#123;')}</code></pre></div>\n`
 
   const line = (inner, kind = '', more = '') => `<span class="line${kind && ' '}${kind}"${more}>${inner}</span>`
 
@@ -244,7 +252,9 @@ export function book(md, options = {}) {
 
   const source_link = (file, line) => `<a href="${source_address(file, line)}">${file}</a>`
 
-  /** A function on each rung, as tabs; a line that the rung before has too says so. */
+  const count = (same) => same.filter(Boolean).length
+
+  /** A function on each rung, as tabs; a line that a rung before has too says so. */
   function rungs(file, name, env) {
     const found = siblings(file, name)
     if (found.length < 2) return ''
@@ -255,12 +265,13 @@ export function book(md, options = {}) {
       `<label for="${group}-${i}">${rung_name(f.file)}</label>`).join('')
     const panels = found.map((f, i) => {
       const code = excerpt(f.file, f.where)
-      const before = found[i - 1]
-      const same = before ? unchanged(excerpt(before.file, before.where), code) : []
-      const lines = coloured(code, 'cpp')
-      const count = lines.filter((_, at) => same[at]).length
-      const words = !before ? '' : count === lines.length ? `: the same as on ${rung_name(before.file)}`
-        : count === 0 ? `: nothing as on ${rung_name(before.file)}` : `: ${count} of ${lines.length} lines as on ${rung_name(before.file)}, dimmed`
+      // beside the rung before that has most of it: 04 is of another world, so 05 stands beside 03
+      const [before, same] = found.slice(0, i).map((f) => [f, unchanged(excerpt(f.file, f.where), code)])
+        .reduce((best, next) => (count(next[1]) >= count(best[1]) ? next : best), [undefined, []])
+      const lines = coloured_file(f.file).slice(f.where.first, f.where.last + 1)
+      const all = code.split('\n').filter(telling).length
+      const words = !before ? '' : count(same) === all ? `: the same as on ${rung_name(before.file)}`
+        : count(same) === 0 ? ': no line as on a rung before' : `: ${count(same)} of ${all} lines as on ${rung_name(before.file)}, dimmed`
       return `<div class="panel"><p class="from">${source_link(f.file, f.where.first + 1)} → <code>${f.name}</code>${words}</p>` +
         block('cpp', lines.map((l, at) => line(l, same[at] ? 'same' : ''))) + '</div>'
     })
@@ -270,13 +281,13 @@ export function book(md, options = {}) {
   const plain_fence = md.renderer.rules.fence
   md.renderer.rules.fence = (tokens, at, opts, env, self) => {
     const token = tokens[at]
-    const [lang, kind, of] = token.info.trim().split(/\s+/)
+    const [lang, kind, ...of] = token.info.trim().split(/\s+/)
     if (env.searching) return kind === 'source' || kind === 'diff' || kind === 'rungs' ? '' : `<pre>${escape(token.content)}</pre>\n`
     if (kind === 'source')
-      return block(lang, coloured(token.content, lang).map((l, i) =>
+      return block(lang, coloured_file(of[0]).map((l, i) =>
         line(`<a class="number" href="#L${i + 1}" aria-label="line ${i + 1}" data-line="${i + 1}"></a>${l}`, '', ` id="L${i + 1}"`)), 'source')
     if (kind === 'diff')
-      return block(lang, diff_lines(token.content, (code) => coloured(code, lang), escape).map((l) => line(l.html, l.kind)), 'diff')
+      return block(lang, diff_lines(token.content, (code) => coloured(code, lang), escape, of.map(coloured_file)).map((l) => line(l.html, l.kind)), 'diff')
     if (kind === 'rungs') {
       const [file, name] = token.content.trim().split(' ')
       return rungs(file, name, env)
@@ -293,6 +304,9 @@ export function book(md, options = {}) {
   const plain_text = md.renderer.rules.text
   md.renderer.rules.text = (...all) => plain_text(...all).replace(/\{\{/g, '&#123;&#123;')
 
+  const plain_code = md.renderer.rules.code_inline
+  md.renderer.rules.code_inline = (...all) => plain_code(...all).replace(/\{\{/g, '&#123;&#123;')
+
   return md
 }
 
@@ -303,7 +317,7 @@ export function small(text) {
     const name = `c${light.slice(1)}${dark.slice(1)}`.toLowerCase()
     palette.set(name, [light, dark])
     return ` class="${name}"`
-  })
+  }).replace(/<span class="c24292ee1e4e8">([^<]*)<\/span>/g, '$1') // the colour of all text
 }
-export const palette_css = () => [...palette].map(([name, [light, dark]]) => `.${name}{color:${light}}.dark .${name}{color:${dark}}`).join('\n')
+export const palette_css = () => [...palette].map(([name, [light, dark]]) => `.vp-code .${name}{--shiki-light:${light};--shiki-dark:${dark}}`).join('\n')
 export { functions, language }

@@ -1,7 +1,7 @@
 // The order of the book: what its sidebar shows.
 
 import path from 'node:path'
-import { chapters, content, is_file } from './sources.mjs'
+import { chapters, is_file, raw } from './sources.mjs'
 import { address, page, patches, texts, title } from './pages.mjs'
 import { on_each_rung, rung_name } from './book.mjs'
 import { patch_parts } from './patch.mjs'
@@ -28,12 +28,28 @@ export const diff_pairs = () => kinds.flatMap((kind) => {
 
 const number = (file) => parseInt(path.basename(file))
 
-export function sidebar(extra = {}) {
+/** The texts in the order of the sidebar: [{title, link, page}]. */
+let order
+export function reading_order() {
+  if (order) return order
+  const flat = (items) => items.flatMap((i) => [i, ...flat(i.items ?? [])])
+  order = flat(sidebar({}, '')).filter((i) => i.file).map((i) => ({ title: i.text, link: i.link, page: page(i.file) }))
+  return order
+}
+
+/** For each part of the book: a chapter's pages show the chapter's steps, patches and sources, the others the chapters alone. */
+export function sidebars(extra) {
+  const made = { '/': sidebar(extra, '') }
+  for (const chapter of chapters) made[`/${chapter}/`] = made[`/source/${chapter}/`] = sidebar(extra, chapter)
+  return made
+}
+
+function sidebar(extra, open) {
   const shown = new Set()
   const text = (file, words) => {
     if (!is_file(file)) return undefined
     shown.add(file)
-    return { text: words ?? title(file), link: address(page(file)) }
+    return { text: words ?? title(file), link: address(page(file)), file }
   }
   const group = (words, items, collapsed = true) => {
     const there = items.filter(Boolean)
@@ -44,7 +60,7 @@ export function sidebar(extra = {}) {
     const all = patches.filter((p) => p.startsWith(`${chapter}/${kind}/`)).sort((a, b) => number(a) - number(b))
     if (!all.length) return undefined
     return { text: patch_kinds[kind].menu, link: `/${chapter}/${kind}/`, collapsed: true, items: all.map((file) => {
-      const { head } = patch_parts(content(file))
+      const { head } = patch_parts(raw(file))
       return { text: `${number(file)} ${head.Step ?? head.Break}`, link: address(page(file)) }
     }) }
   }
@@ -54,12 +70,13 @@ export function sidebar(extra = {}) {
 
   const chapter_groups = chapters.map((chapter) => {
     const head = text(`${chapter}/README.md`)
-    return { ...head, collapsed: true, items: [
+    if (chapter !== open) return head
+    return { ...head, collapsed: false, items: [
       ...['attempts', 'steps', 'mirror', 'breaks'].map((kind) => series(chapter, kind)),
       ...code(chapter)].filter(Boolean) }
   })
   const all = [
-    { text: 'Socket Ladder', items: [text('README.md', 'Begin here'), ...(extra.player ? [generated('Recordings, step by step', '/player.html')] : [])] },
+    { text: 'The book', items: [text('README.md', 'Begin here'), ...(extra.player ? [generated('Recordings, step by step', '/player.html')] : [])] },
     { text: 'The rungs', items: chapter_groups },
     { text: 'Side by side', items: [
       generated('Functions of the sketches', '/rungs/sketch.html'), generated('Functions of the servers', '/rungs/server.html'),

@@ -32,6 +32,9 @@ export function content(file) {
   return contents.get(file)
 }
 
+/** A file's text, to the byte: in a patch a space may be all that a line has. */
+export const raw = (file) => fs.readFileSync(path.join(root, file), 'utf8')
+
 export const chapters = files().filter((f) => /^\d\d_\w+\/README\.md$/.test(f)).map((f) => path.posix.dirname(f))
 
 const languages = { h: 'cpp', cpp: 'cpp', c: 'c', py: 'python', pl: 'perl', sh: 'sh', md: 'md', json: 'json', cmake: 'cmake',

@@ -4,7 +4,7 @@
 
 import fs from 'node:fs'
 import path from 'node:path'
-import { cases, chapters, content, functions, is_file, language, root } from './sources.mjs'
+import { cases, chapters, content, functions, is_file, language, raw, root } from './sources.mjs'
 import { address, page, patches, pictures, sources, texts, title } from './pages.mjs'
 import { on_each_rung, rung_name, siblings } from './book.mjs'
 import { git_diff } from './diff.mjs'
@@ -57,7 +57,7 @@ function stage_sources() {
         .map((d) => `[beside ${rung_name(d.from === file ? d.to : d.from)}](/diffs/${d.name}.html)`)].filter(Boolean)
     write(page(file), front({ title: file, search: false, ...wide }) + `# ${plain(file)}\n\n${about.join(' · ')}\n\n` +
       (found.length ? `<p class="functions">${found.map((f) => `<a href="#L${f.line}">${f.name}</a>`).join(' ')}</p>\n\n` : '') +
-      fence(`${language(file)} source`, content(file)))
+      fence(`${language(file)} source ${file}`, content(file)))
   }
 }
 
@@ -66,7 +66,7 @@ const items = (text) => text.replace(/([^.:?!)])\n/g, '$1 ').split('\n').map((l)
 const list = (text) => (items(text).length > 1 ? items(text).map((i) => `- ${plain(i)}\n`).join('') : plain(items(text)[0] ?? '') + '\n')
 
 function patch_page(file, index, all) {
-  const { head, diff } = patch_parts(content(file))
+  const { head, diff } = patch_parts(raw(file))
   const [chapter, kind] = file.split('/')
   const { one } = patch_kinds[kind] ?? { one: 'Patch' }
   const about = (heading, text) => (text ? `## ${heading}\n\n${list(text)}\n` : '')
@@ -101,7 +101,7 @@ function stage_patches() {
       if (!all.length) continue
       all.forEach(patch_page)
       const rows = all.map((file) => {
-        const { head } = patch_parts(content(file))
+        const { head } = patch_parts(raw(file))
         return `| ${parseInt(path.basename(file))} | ${link(plain(head.Step ?? head.Break ?? file), file)} | ${head.Cases ?? '–'} |\n`
       })
       const { many, words } = patch_kinds[kind]
@@ -116,7 +116,7 @@ function stage_diffs() {
   for (const { from, to, name } of pairs)
     write(`diffs/${name}.md`, front({ title: `${from} → ${to}`, search: false, ...wide }) +
       `# ${plain(from)} → ${plain(to)}\n\n${link(plain(from), from)} · ${link(plain(to), to)} · [all diffs](/diffs/)\n\n` +
-      `\`git diff --no-index ${from} ${to}\`\n\n${fence('cpp diff', git_diff(from, to))}`)
+      `\`git diff --no-index ${from} ${to}\`\n\n${fence(`cpp diff ${from} ${to}`, git_diff(from, to))}`)
   const table = (kind) => {
     const all = [...new Set(pairs.filter((p) => p.kind === kind).flatMap((p) => [p.from, p.to]))].sort()
     const cell = (from, to) => {

@@ -2,6 +2,7 @@
 
 import fs from 'node:fs'
 import { anchor, book, palette_css } from '../lib/book.mjs'
+import { recordings } from '../lib/recordings.mjs'
 import { reading_order, sidebars } from '../lib/outline.mjs'
 
 const base = process.env.SITE_BASE || '/'
@@ -53,7 +54,7 @@ export default {
     anchor: { slugify: anchor },
     config: (md) => {
       md.core.ruler.disable('emoji') // so is :port:
-      book(md, { base })
+      book(md, { base, recordings })
     },
   },
   vite: {

@@ -67,6 +67,7 @@ export function book(md, options = {}) {
 
   const case_link = (id) => `<a class="case" href="${options.base ?? '/'}cases.html#${id}" title="${escape(cases.get(id).title)}">${id}</a>`
 
+  /** Links of a text; in what the book has made itself, `text` undefined, only cases become links. */
   function links(state, text, Token) {
     let heading = false
     for (const block of state.tokens) {
@@ -79,15 +80,15 @@ export function book(md, options = {}) {
         if (token.type === 'link_open') {
           ++within
           const href = token.attrGet('href')
-          token.attrSet('href', target_of(href, text, state.env))
-          if (pictures.includes(linked(href, text))) token.attrSet('target', '_self')
+          if (text) token.attrSet('href', target_of(href, text, state.env))
+          if (text && pictures.includes(linked(href, text))) token.attrSet('target', '_self')
         }
         if (token.type === 'link_close') --within
-        if (token.type === 'image') {
+        if (text && token.type === 'image') {
           const file = linked(token.attrGet('src'), text)
           if (file !== undefined && !is_file(file)) wrong(state.env, `no picture ${token.attrGet('src')}`)
         }
-        if (token.type === 'code_inline' && !within && !heading) {
+        if (text && token.type === 'code_inline' && !within && !heading) {
           const named = [token.content, path.posix.join(path.posix.dirname(text), token.content)]
             .find((f) => /[./]/.test(token.content) && !token.content.startsWith('/') && is_file(f) && page(f) && page(f) !== state.env.relativePath)
           if (named) {
@@ -208,11 +209,34 @@ export function book(md, options = {}) {
     state.tokens = made
   }
 
+  /** Behind the picture of a recorded run: where it is played. */
+  function players(state, text, Token) {
+    const made = []
+    let shown
+    for (const token of state.tokens) {
+      made.push(token)
+      for (const child of token.children ?? []) {
+        const recording = child.type === 'image' && linked(child.attrGet('src'), text)?.replace(/\.svg$/, '.json')
+        if (recording && options.recordings?.includes(recording)) shown = recording
+      }
+      if (token.type === 'paragraph_close' && token.level === 0 && shown) {
+        const [rung, , file] = shown.split('/')
+        const id = rung + (file === 'sketch.json' ? '' : `-${file.replace('.json', '')}`)
+        made.push(html(`<p class="from"><a href="${options.base ?? '/'}player.html">Play it step by step, all rungs beside each other</a>, or <a href="${options.base ?? '/'}player.html#${id}">this one alone</a></p>`, Token))
+        shown = undefined
+      }
+    }
+    state.tokens = made
+  }
+
   md.core.ruler.after('text_join', 'book', (state) => {
     const env = state.env
     const text = text_of_page(env.relativePath)
     const Token = state.Token
-    if (!text) return // made by the book itself
+    if (!text) { // made by the book itself
+      if (env.relativePath !== 'cases.md') links(state, undefined, Token)
+      return
+    }
     excerpts(state, Token)
     escapes(state)
     links(state, text, Token)
@@ -220,16 +244,17 @@ export function book(md, options = {}) {
     const chapter = /^(\d\d_\w+)\/README\.md$/.exec(text)?.[1]
     if (chapter) predictions(state, chapter, Token)
     if (text === 'docs/results.md') plots(state, Token)
+    players(state, text, Token)
   })
 
   // ── code ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Code as lines in colours, without what is around it. */
-  function coloured(code, lang) {
-    const lines = code.replace(/\n$/, '').split('\n')
-    const whole = md.options.highlight(code.replace(/\n$/, ''), lang, '')
-    const inner = /<code[^>]*>([^]*)<\/code>/.exec(whole)[1]
-    const spans = inner.split('\n').map((line) => small(line.replace(/^<span class="line">/, '').replace(/<\/span>$/, '')))
+  /** Lines of code in colours, without what is around them. */
+  function coloured(lines, lang) {
+    const whole = md.options.highlight(lines.join('\n'), lang, '')
+    const spans = /<code[^>]*>([^]*)<\/code>/.exec(whole)[1].split('\n')
+      .map((line) => small(line.replace(/^<span class="line">/, '').replace(/<\/span>$/, '')))
+    while (spans.length < lines.length) spans.push('') // empty ones at the end are left out
     if (spans.length !== lines.length) throw new Error(`${lines.length} lines of ${lang} became ${spans.length}`)
     return spans
   }
@@ -237,7 +262,7 @@ export function book(md, options = {}) {
   const of_file = new Map()
   /** A file's lines in colours. */
   function coloured_file(file) {
-    if (!of_file.has(file)) of_file.set(file, coloured(content(file), language(file)))
+    if (!of_file.has(file)) of_file.set(file, coloured(content(file).replace(/\n*$/, '').split('\n'), language(file)))
     return of_file.get(file)
   }
 
@@ -287,7 +312,7 @@ export function book(md, options = {}) {
       return block(lang, coloured_file(of[0]).map((l, i) =>
         line(`<a class="number" href="#L${i + 1}" aria-label="line ${i + 1}" data-line="${i + 1}"></a>${l}`, '', ` id="L${i + 1}"`)), 'source')
     if (kind === 'diff')
-      return block(lang, diff_lines(token.content, (code) => coloured(code, lang), escape, of.map(coloured_file)).map((l) => line(l.html, l.kind)), 'diff')
+      return block(lang, diff_lines(token.content, (lines) => coloured(lines, lang), escape, of.map(coloured_file)).map((l) => line(l.html, l.kind)), 'diff')
     if (kind === 'rungs') {
       const [file, name] = token.content.trim().split(' ')
       return rungs(file, name, env)

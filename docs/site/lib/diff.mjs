@@ -37,7 +37,7 @@ export function diff_lines(text, colours, escape, [from, to] = []) {
     if (l[0] !== '+') ++old_line
     if (l[0] !== '-') ++new_line
   }
-  if (!from) colours(lines.map((l, i) => (about[i] ? '' : l.slice(1))).join('\n')).forEach((l, i) => (coloured[i] = l))
+  if (!from) colours(lines.map((l, i) => (about[i] ? '' : l.slice(1)))).forEach((l, i) => (coloured[i] = l))
   return lines.map((l, i) => {
     if (about[i]) return { html: escape(l), kind: l.startsWith('@@') ? 'hunk' : 'about' }
     return { html: `<span class="sign">${l[0]}</span>${coloured[i]}`, kind: { '+': 'added', '-': 'removed', ' ': '' }[l[0]] }

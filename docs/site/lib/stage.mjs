@@ -11,6 +11,7 @@ import { git_diff } from './diff.mjs'
 import { patch_parts } from './patch.mjs'
 import { diff_pairs, kinds, patch_kinds } from './outline.mjs'
 import { grid } from './grid.mjs'
+import { player_data } from './recordings.mjs'
 
 const folder = process.argv[2]
 if (!folder) throw new Error('which folder?')
@@ -86,7 +87,7 @@ function patch_page(file, index, all) {
     `# ${one} ${number}: ${plain(what)}\n\n${neighbours.join(' · ')}\n\n` +
     about('What hurts', head.Hurts) + about('What do you expect?', head.Ask) +
     listed(is_break ? 'The cases that turn red' : 'The cases that turn green', head.Cases) + listed('Red still', head.Red) +
-    (head.Keeps ? listed('The cases that stay green', head.Keeps) : '') + about('What to know', head.Know) +
+    (head.Keeps ? `<details><summary>The cases that stay green</summary>\n\n${listed('', head.Keeps).replace(/^##.*\n\n/, '')}</details>\n\n` : '') + about('What to know', head.Know) +
     (hints ? `## Hints\n\n${hints}` : '') +
     (is_break
       ? `## The change\n\n${patch}\n${head.Why ? `<details><summary>Why</summary>\n\n${list(head.Why)}\n</details>\n` : ''}`
@@ -163,6 +164,19 @@ function stage_cases() {
     `# The cases of the suite\n\n${cases.size} cases, from \`tests/conformance/\`. [How to judge a server by them](/docs/conformance.html).\n\n${text}`)
 }
 
+function stage_player() {
+  const data = player_data()
+  if (!data) return // the sketches have not been recorded
+  write('recordings.json', JSON.stringify(data))
+  const systems = data.rungs.map((r) => `- ${plain(r.name)}: ${plain(r.title)}. ${plain(r.sentence)} (${plain(r.system)})\n`).join('')
+  write('player.md', front({ title: 'Recordings, step by step', ...wide }) +
+    '<script setup>\nimport { moments, rungs } from "./recordings.json"\n</script>\n\n# Recordings, step by step\n\n' +
+    'One scene, played on each rung. Three clients: *slow* sends 300 kB and reads late, *silent* says nothing, *quick* asks and ' +
+    'wants its answer. Each moment is one act of a client, shown when the server has come to rest: look at who sleeps where, and for whom.\n\n' +
+    '<Player :moments="moments" :rungs="rungs" />\n\n## What was recorded\n\n' +
+    `${systems}\nThese are traces of real runs. They show order and sleep, never speed: tracing changes it.\n`)
+}
+
 fs.rmSync(folder, { recursive: true, force: true })
 stage_texts()
 stage_sources()
@@ -170,5 +184,6 @@ stage_patches()
 stage_diffs()
 stage_rungs()
 stage_cases()
+stage_player()
 write('grid.md', front({ title: 'What the suite finds in each server', ...wide }) + grid(plain))
 fs.cpSync(path.join(root, 'docs/site/public'), path.join(folder, 'public'), { recursive: true })

@@ -65,6 +65,7 @@ export default {
   buildEnd: ({ outDir }) => fs.writeFileSync(`${outDir}/assets/palette.css`, palette_css()),
   transformHead: () => [['link', { rel: 'stylesheet', href: `${base}assets/palette.css` }]],
   transformPageData: ({ relativePath, frontmatter }) => {
+    if (relativePath === 'docs/call_by_call.md') Object.assign(frontmatter, { aside: false, pageClass: 'wide' }) // wide tables
     const order = reading_order()
     const at = order.findIndex((t) => t.page === relativePath)
     const to = (text) => (text ? { text: text.title, link: text.link } : false)

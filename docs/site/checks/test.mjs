@@ -291,6 +291,33 @@ async function seen(browser, url) {
     check(beside.includes('as many as before <b>&'), `beside the answer stands ${beside}`)
   })
 
+  if (!html.has('player.html')) console.log('no player: the sketches have not been recorded')
+  else await part('the player goes through the scene, on all rungs in step', async () => {
+    await browser.go(url('player.html'))
+    const count = await browser.run(`Number(document.querySelector('.player input[type=range]').max) + 1`)
+    const cards = await browser.run(`document.querySelectorAll('.player .card').length`)
+    check(count >= 8 && cards >= chapters.length, `${count} moments, ${cards} rungs`)
+    const seen = new Set()
+    for (let i = 0; i < count; ++i) {
+      seen.add(await browser.run(`document.querySelector('.player .moment').innerText`))
+      for (const width of [390, 1280]) {
+        await browser.size(width)
+        check(await browser.run(`document.documentElement.scrollWidth <= document.documentElement.clientWidth`), `moment ${i + 1} is too wide for ${width}`)
+      }
+      const sleepers = await browser.run(`[...document.querySelectorAll('.player .card')].filter((c) => c.querySelector('.sleep')).length`)
+      check(sleepers === cards, `moment ${i + 1}: ${sleepers} of ${cards} rungs sleep at their rest`)
+      await browser.run(`document.querySelector('.player [aria-label="one on"]').click()`)
+      await browser.until(`document.querySelector('.player .count').innerText.startsWith('${Math.min(i + 2, count)} of')`)
+    }
+    check(seen.size === count, `${seen.size} different moments of ${count}`)
+    const first = chapters[0]
+    await browser.go(url('index.html'))
+    await browser.go(url(`player.html#${first}`))
+    await browser.until(`document.querySelectorAll('.player .card').length === 1`)
+    check(await browser.run(`document.querySelector('.player .card').dataset.rung === ${JSON.stringify(first)}`), 'another rung than the one asked for')
+    return `${count} moments on ${cards} rungs`
+  })
+
   await part('a tab shows its rung', async () => {
     await browser.go(url('rungs/sketch.html'))
     const labels = await browser.run(`document.querySelector('.rungs').querySelectorAll('label').length`)

@@ -31,6 +31,11 @@ export function linked(target, text) {
 }
 
 const links = texts.flatMap((text) => targets(content(text)).map((target) => linked(target, text))).filter(Boolean)
+
+/** What the texts link to and is not there: [text: target]. The plugin refuses it too, one at a time and a minute later. */
+export const dead = () => texts.flatMap((text) => targets(content(text))
+  .filter((target) => linked(target, text) !== undefined && !page(linked(target, text) || 'README.md') && !pictures.includes(linked(target, text)))
+  .map((target) => `${text}: link to ${target}, ${exists(linked(target, text)) ? 'which has no page' : 'which does not exist'}`))
 const excerpts = texts.flatMap((text) => [...content(text).matchAll(/^<!-- excerpt (\S+)/gm)].map((m) => m[1]))
 
 /** The pictures that the texts show. */

@@ -5,7 +5,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { cases, chapters, content, functions, is_file, language, raw, root } from './sources.mjs'
-import { address, page, patches, pictures, sources, texts, title } from './pages.mjs'
+import { address, dead, page, patches, pictures, sources, texts, title } from './pages.mjs'
 import { on_each_rung, rung_name, siblings } from './book.mjs'
 import { git_diff } from './diff.mjs'
 import { patch_parts } from './patch.mjs'
@@ -177,6 +177,11 @@ function stage_player() {
     `${systems}\nThese are traces of real runs. They show order and sleep, never speed: tracing changes it.\n`)
 }
 
+const lost = dead()
+if (lost.length) {
+  console.error(lost.join('\n'))
+  process.exit(1)
+}
 fs.rmSync(folder, { recursive: true, force: true })
 stage_texts()
 stage_sources()

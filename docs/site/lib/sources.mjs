@@ -51,14 +51,14 @@ export function language(file) {
 const escape = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
 
 /**
- * Where a function or a type is defined: {first, last}, counted from 0, with the comment above it. The code is formatted
+ * Where a function or a type is defined: {first, last, at}, counted from 0; the comment above it is part of it. The code is formatted
  * by clang-format, so a definition ends with a brace in the column where it began. Undefined if there is none.
  */
 export function definition(file, name) {
   const lines = content(file).split('\n')
   const wanted = escape(name)
   const is_type = new RegExp(`^(\\s*)(?:template <.*> *)?(?:struct|class|enum|enum class) ${wanted}\\b[^;]*\\{`)
-  const is_function = new RegExp(`^( {0,2})[A-Za-z\\[][^=;(]*\\b(?:\\w+::)?${wanted}\\(`)
+  const is_function = new RegExp(`^( {0,2})[A-Za-z\\[][^=;({.]*\\b(?:\\w+::)?${wanted}\\(`)
   const python = new RegExp(`^(\\s*)def ${wanted}\\(`)
   for (let at = 0; at < lines.length; ++at) {
     if (/^\s*(return|if|for|while|else|co_return|throw)\b/.test(lines[at])) continue
@@ -73,14 +73,14 @@ export function definition(file, name) {
       if (last === lines.length) continue
       let first = at
       while (first > 0 && new RegExp(`^${begins[1]}//`).test(lines[first - 1])) --first
-      return { first, last }
+      return { first, last, at }
     }
     const def = python.exec(lines[at])
     if (def) {
       let last = at
       while (last + 1 < lines.length && (lines[last + 1] === '' || /^\s/.test(lines[last + 1].slice(def[1].length)))) ++last
       while (lines[last] === '') --last
-      return { first: at, last }
+      return { first: at, last, at }
     }
   }
   return undefined
@@ -92,15 +92,14 @@ export const excerpt = (file, { first, last }) => content(file).split('\n').slic
 export function functions(file) {
   const found = []
   const seen = new Set()
-  content(file).split('\n').forEach((text, at) => {
-    const name = /^ {0,2}[A-Za-z[][^=;(]*?\b(?:\w+::)?(~?\w+)\(/.exec(text)?.[1]
-    if (!name || seen.has(name) || /^\s*(return|if|for|while|else|throw)\b/.test(text)) return
-    const where = definition(file, name)
-    if (!where || where.last < at) return
+  for (const text of content(file).split('\n')) {
+    const name = /^ {0,2}[A-Za-z[][^=;({<.]*(?:<[^(]*>)?[^=;({<.]*?\b(?:\w+::)?(~?\w+)\(/.exec(text)?.[1]
+    if (!name || seen.has(name) || /^\s*(return|if|for|while|else|throw)\b/.test(text)) continue
     seen.add(name)
-    found.push({ name, line: at + 1 })
-  })
-  return found
+    const where = definition(file, name)
+    if (where) found.push({ name, line: where.at + 1 })
+  }
+  return found.sort((a, b) => a.line - b.line)
 }
 
 /** The suite's cases: id → {title, requirement, catches, file, line}. */

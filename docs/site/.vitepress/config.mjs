@@ -1,7 +1,7 @@
 // VitePress's part of the book. What it makes of the texts is in lib/, which does not know VitePress.
 
 import fs from 'node:fs'
-import { anchor, book, palette_css } from '../lib/book.mjs'
+import { anchor, book, keep_colours, palette_css, remember_colours } from '../lib/book.mjs'
 import { recordings } from '../lib/recordings.mjs'
 import { reading_order, sidebars } from '../lib/outline.mjs'
 
@@ -53,6 +53,7 @@ export default {
     languages: ['cpp', 'c', 'sh', 'console', 'python', 'perl', 'cmake', 'json', 'diff', 'yaml', 'md', 'js'],
     anchor: { slugify: anchor },
     config: (md) => {
+      remember_colours('colours.json')
       md.core.ruler.disable('emoji') // so is :port:
       book(md, { base, recordings })
     },
@@ -62,7 +63,10 @@ export default {
   },
   // The colours of code as classes, known once all pages have been rendered. Not an asset of the bundle: VitePress would take
   // it for its own style sheet.
-  buildEnd: ({ outDir }) => fs.writeFileSync(`${outDir}/assets/palette.css`, palette_css()),
+  buildEnd: ({ outDir }) => {
+    fs.writeFileSync(`${outDir}/assets/palette.css`, palette_css())
+    keep_colours('colours.json')
+  },
   transformHead: () => [['link', { rel: 'stylesheet', href: `${base}assets/palette.css` }]],
   transformPageData: ({ relativePath, frontmatter }) => {
     if (relativePath === 'docs/call_by_call.md') Object.assign(frontmatter, { aside: false, pageClass: 'wide' }) // wide tables

@@ -2,6 +2,8 @@
 // pages, an excerpt says where it is from and is refused if it is stale, a question to predict gets a box, a table of
 // results a plot. Another generator that renders with markdown-it can take this file.
 
+import { createHash } from 'node:crypto'
+import fs from 'node:fs'
 import path from 'node:path'
 import { cases, chapters, content, definition, excerpt, exists, is_file, language, functions } from './sources.mjs'
 import { address, linked, page, pictures, text_of_page } from './pages.mjs'
@@ -251,6 +253,13 @@ export function book(md, options = {}) {
 
   /** Lines of code in colours, without what is around them. */
   function coloured(lines, lang) {
+    const key = createHash('sha256').update(`${lang}\n${lines.join('\n')}`).digest('base64')
+    const known = remembered?.[key] ?? colour(lines, lang)
+    used[key] = known
+    return known
+  }
+
+  function colour(lines, lang) {
     const whole = md.options.highlight(lines.join('\n'), lang, '')
     const spans = /<code[^>]*>([^]*)<\/code>/.exec(whole)[1].split('\n')
       .map((line) => small(line.replace(/^<span class="line">/, '').replace(/<\/span>$/, '')))
@@ -336,13 +345,28 @@ export function book(md, options = {}) {
 }
 
 // A page of code has thousands of words in colours. Two colours as a class are a third of two as a style.
-const palette = new Map()
+const palette = new Set()
 export function small(text) {
-  return text.replace(/ style="--shiki-light:(#\w+);--shiki-dark:(#\w+);?"/g, (whole, light, dark) => {
-    const name = `c${light.slice(1)}${dark.slice(1)}`.toLowerCase()
-    palette.set(name, [light, dark])
+  return text.replace(/ style="--shiki-light:#(\w{6});--shiki-dark:#(\w{6});?"/g, (whole, light, dark) => {
+    const name = `c${light}${dark}`.toLowerCase()
+    palette.add(name)
     return ` class="${name}"`
   }).replace(/<span class="c24292ee1e4e8">([^<]*)<\/span>/g, '$1') // the colour of all text
 }
-export const palette_css = () => [...palette].map(([name, [light, dark]]) => `.vp-code .${name}{--shiki-light:${light};--shiki-dark:${dark}}`).join('\n')
+
+// To find the colours is most of a build's work, so they are kept for the next one.
+let remembered
+const used = {}
+export function remember_colours(file) {
+  if (fs.existsSync(file)) remembered = JSON.parse(fs.readFileSync(file, 'utf8'))
+}
+export const keep_colours = (file) => fs.writeFileSync(file, JSON.stringify(used))
+
+/** The rules of the classes: a class's name is its two colours. */
+export function palette_css() {
+  for (const lines of Object.values(used))
+    for (const [name] of lines.join().matchAll(/(?<=class=")c[0-9a-f]{12}(?=")/g)) palette.add(name)
+  return [...palette].sort().map((name) =>
+    `.vp-code .${name}{--shiki-light:#${name.slice(1, 7)};--shiki-dark:#${name.slice(7)}}`).join('\n')
+}
 export { functions, language }

@@ -3,9 +3,10 @@
 import fs from 'node:fs'
 import { anchor, book, keep_colours, palette_css, remember_colours } from '../lib/book.mjs'
 import { recordings } from '../lib/recordings.mjs'
-import { reading_order, sidebars } from '../lib/outline.mjs'
+import { menu, reading_order, sidebars } from '../lib/outline.mjs'
 
 const base = process.env.SITE_BASE || '/'
+const player = fs.existsSync('src/player.md')
 
 // Names are kept whole, SO_UPDATE_ACCEPT_CONTEXT, LIM-02, idle-timeout; and what a hyphen or a dot joins is found by its
 // parts too. Goes to the browser as text, so it names nothing outside of it.
@@ -77,7 +78,8 @@ export default {
     else if (!/^\d\d_\w+\/\w+\/\d/.test(relativePath)) Object.assign(frontmatter, { prev: false, next: false })
   },
   themeConfig: {
-    sidebar: sidebars({ player: fs.existsSync('src/player.md') }),
+    nav: menu({ player }),
+    sidebar: sidebars({ player }),
     outline: { level: [2, 3], label: 'On this page' },
     docFooter: { prev: 'Before', next: 'Next' },
     search: {

@@ -89,6 +89,9 @@ export function book(md, options = {}) {
         if (text && token.type === 'image') {
           const file = linked(token.attrGet('src'), text)
           if (file !== undefined && !is_file(file)) wrong(state.env, `no picture ${token.attrGet('src')}`)
+          // legible on a phone: it scrolls there, and does not shrink to a stamp
+          const width = file?.endsWith('.svg') && Number(/<svg[^>]*?\bviewBox="[\d.-]+ [\d.-]+ ([\d.]+)/.exec(content(file))?.[1])
+          if (width) token.attrSet('style', `min-width: ${Math.min(width, 760)}px`)
         }
         if (text && token.type === 'code_inline' && !within && !heading) {
           const named = [token.content, path.posix.join(path.posix.dirname(text), token.content)]

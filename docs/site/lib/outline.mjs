@@ -37,6 +37,16 @@ export function reading_order() {
   return order
 }
 
+/** What stands above each page. */
+export const menu = ({ player }) => [
+  { text: 'Begin', link: '/' },
+  player && { text: 'Play', link: '/player.html' },
+  is_file('docs/questions.md') && { text: 'Questions', link: address(page('docs/questions.md')) },
+  { text: 'Functions', link: '/rungs/server.html' },
+  { text: 'Diffs', link: '/diffs/' },
+  { text: 'Results', link: address(page('docs/results.md')) },
+].filter(Boolean)
+
 /** For each part of the book: a chapter's pages show the chapter's steps, patches and sources, the others the chapters alone. */
 export function sidebars(extra) {
   const made = { '/': sidebar(extra, '') }

@@ -19,5 +19,9 @@ export async function serve(folder, base = '/') {
     fs.createReadStream(file).pipe(response)
   })
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return { url: `http://127.0.0.1:${server.address().port}`, end: () => new Promise((resolve) => { server.close(resolve); server.closeAllConnections?.() }) }
+  const end = () => new Promise((resolve) => {
+    server.close(resolve)
+    server.closeAllConnections?.()
+  })
+  return { url: `http://127.0.0.1:${server.address().port}`, end }
 }

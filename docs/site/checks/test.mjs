@@ -65,7 +65,8 @@ await part('each text, patch and source has its page', () => {
   for (const file of texts) {
     const heading = /^# (.*)/m.exec(content(file))?.[1].replace(/[`*]/g, '')
     const shown = /<h1[^>]*>([^]*?)<a class="header-anchor"/.exec(html.get(html_of(page(file))) ?? '')
-    check(heading === undefined || (shown && text_of(shown[1]).trim() === heading.trim()), `${file}: the heading is ${shown && text_of(shown[1])}, not ${heading}`)
+    const words = shown && text_of(shown[1]).trim()
+    check(heading === undefined || words === heading.trim(), `${file}: the heading is ${words}, not ${heading}`)
   }
   return `${html.size} pages, ${texts.length} of them texts`
 })
@@ -214,7 +215,8 @@ async function seen(browser, url) {
   await part('code has its colours', async () => {
     await browser.size(1280)
     await browser.go(url(html_of(page('05_epoll/sketch.cpp'))))
-    const colours = await browser.run(`new Set([...document.querySelectorAll('.source .line span')].slice(0, 400).map((e) => getComputedStyle(e).color)).size`)
+    const colours = await browser.run(`new Set([...document.querySelectorAll('.source .line span')].slice(0, 400)
+      .map((e) => getComputedStyle(e).color)).size`)
     check(colours >= 4, `${colours} colours`)
   })
 
@@ -260,8 +262,11 @@ async function seen(browser, url) {
         return term.toLowerCase().replace(/^--/, '').split(' ').every((word) => said.includes(word))
       }
       check(page_says(found[0]), `${term}: the first page found is ${found[0]}, which does not say it`)
-      // a name is one word: what has its parts alone is not found
-      if (term.includes('_')) check(found.every(page_says), `${term} also finds ${found.filter((f) => !page_says(f))}`)
+      // a name is one word: what has its parts alone is not found; a name that is nearly the same may be, last
+      const says = found.map(page_says)
+      const others = found.filter((_, i) => !says[i])
+      if (term.includes('_'))
+        check(others.length <= 1 && !others.some((f) => found.indexOf(f) < says.lastIndexOf(true)), `${term} also finds ${others}`)
     }
     return `${terms.length} terms`
   })
@@ -307,7 +312,8 @@ async function seen(browser, url) {
       seen.add(await browser.run(`document.querySelector('.player .moment').innerText`))
       for (const width of [390, 1280]) {
         await browser.size(width)
-        check(await browser.run(`document.documentElement.scrollWidth <= document.documentElement.clientWidth`), `moment ${i + 1} is too wide for ${width}`)
+        const fits = await browser.run(`document.documentElement.scrollWidth <= document.documentElement.clientWidth`)
+        check(fits, `moment ${i + 1} is too wide for ${width}`)
       }
       const sleepers = await browser.run(`[...document.querySelectorAll('.player .card')].filter((c) => c.querySelector('.sleep')).length`)
       check(sleepers === cards, `moment ${i + 1}: ${sleepers} of ${cards} rungs sleep at their rest`)
@@ -328,7 +334,8 @@ async function seen(browser, url) {
     const labels = await browser.run(`document.querySelector('.rungs').querySelectorAll('label').length`)
     for (let i = 0; i < labels; ++i) {
       await browser.run(`document.querySelector('.rungs').querySelectorAll('label')[${i}].click()`)
-      const shown = await browser.run(`[...document.querySelector('.rungs').querySelectorAll('.panel')].map((e) => getComputedStyle(e).display !== 'none')`)
+      const shown = await browser.run(`[...document.querySelector('.rungs').querySelectorAll('.panel')]
+        .map((e) => getComputedStyle(e).display !== 'none')`)
       check(shown.filter(Boolean).length === 1 && shown[i], `tab ${i} shows ${shown}`)
     }
   })

@@ -21,7 +21,6 @@ export const anchor = (heading) =>
 const tags = new Set(['a', 'b', 'br', 'code', 'details', 'div', 'em', 'i', 'img', 'kbd', 'p', 'picture', 'source', 'span',
   'strong', 'sub', 'summary', 'sup'])
 
-const short = (chapter) => chapter.slice(0, 2)
 
 /** The folder that a rung's sketch, server or backend stands in, and the file that is compared: 05's pool is a sketch too. */
 export function on_each_rung(file) {
@@ -32,7 +31,7 @@ export function on_each_rung(file) {
 }
 
 /** What a tab is called: 05, and 05 pool. */
-export const rung_name = (file) => short(file) + (file.includes('_pool') ? ' pool' : '')
+export const rung_name = (file) => file.slice(0, 2) + (file.includes('_pool') ? ' pool' : '')
 
 // Where two rungs give one role two names: 01 and 02 send all of it, the others what there is room for.
 const roles = [['flush', 'send_all'], ['serve', 'take_turn']]
@@ -49,6 +48,7 @@ export function siblings(file, name) {
 }
 
 export function book(md, options = {}) {
+  const base = options.base ?? '/'
   const wrong = (env, message) => {
     throw new Error(`${text_of_page(env.relativePath) ?? env.relativePath}: ${message}`)
   }
@@ -67,7 +67,7 @@ export function book(md, options = {}) {
     return address(where) + hash
   }
 
-  const case_link = (id) => `<a class="case" href="${options.base ?? '/'}cases.html#${id}" title="${escape(cases.get(id).title)}">${id}</a>`
+  const case_link = (id) => `<a class="case" href="${base}cases.html#${id}" title="${escape(cases.get(id).title)}">${id}</a>`
 
   /** Links of a text; in what the book has made itself, `text` undefined, only cases become links. */
   function links(state, text, Token) {
@@ -227,7 +227,9 @@ export function book(md, options = {}) {
       if (token.type === 'paragraph_close' && token.level === 0 && shown) {
         const [rung, , file] = shown.split('/')
         const id = rung + (file === 'sketch.json' ? '' : `-${file.replace('.json', '')}`)
-        made.push(html(`<p class="from"><a href="${options.base ?? '/'}player.html">Play it step by step, all rungs beside each other</a>, or <a href="${options.base ?? '/'}player.html#${id}">this one alone</a></p>`, Token))
+        const player = `${base}player.html`
+        made.push(html(`<p class="from"><a href="${player}">Play it step by step, all rungs beside each other</a>, ` +
+          `or <a href="${player}#${id}">this one alone</a></p>`, Token))
         shown = undefined
       }
     }
@@ -285,7 +287,7 @@ export function book(md, options = {}) {
 
   const line = (inner, kind = '', more = '') => `<span class="line${kind && ' '}${kind}"${more}>${inner}</span>`
 
-  const source_address = (file, line) => `${options.base ?? '/'}${address(page(file)).slice(1)}${line ? `#L${line}` : ''}`
+  const source_address = (file, line) => `${base}${address(page(file)).slice(1)}${line ? `#L${line}` : ''}`
 
   const source_link = (file, line) => `<a href="${source_address(file, line)}">${file}</a>`
 
@@ -323,8 +325,10 @@ export function book(md, options = {}) {
     if (kind === 'source')
       return block(lang, coloured_file(of[0]).map((l, i) =>
         line(`<a class="number" href="#L${i + 1}" aria-label="line ${i + 1}" data-line="${i + 1}"></a>${l}`, '', ` id="L${i + 1}"`)), 'source')
-    if (kind === 'diff')
-      return block(lang, diff_lines(token.content, (lines) => coloured(lines, lang), escape, of.map(coloured_file)).map((l) => line(l.html, l.kind)), 'diff')
+    if (kind === 'diff') {
+      const lines = diff_lines(token.content, (code) => coloured(code, lang), escape, of.map(coloured_file))
+      return block(lang, lines.map((l) => line(l.html, l.kind)), 'diff')
+    }
     if (kind === 'rungs') {
       const [file, name] = token.content.trim().split(' ')
       return rungs(file, name, env)

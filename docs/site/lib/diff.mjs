@@ -7,7 +7,8 @@ import { root } from './sources.mjs'
 export function git_diff(from, to) {
   const env = { ...process.env, LC_ALL: 'C', GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1' }
   try {
-    execFileSync('git', ['diff', '--no-index', '--no-color', '--no-ext-diff', '--', from, to], { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] })
+    execFileSync('git', ['diff', '--no-index', '--no-color', '--no-ext-diff', '--', from, to],
+      { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] })
     return '' // the same
   } catch (error) {
     if (error.status === 1 && error.stdout?.length) return error.stdout.toString()

@@ -10,13 +10,15 @@ export const kinds = ['sketch', 'server']
 
 export const patch_kinds = {
   steps: { one: 'Step', many: 'steps from the sketch to the server', menu: 'Steps',
-    words: 'Each step is a patch of one file. Applied in order they lead from the sketch to the server; the cases of the suite that a step names are red before it and green after. `./learn NN` makes exercises of them.' },
+    words: 'Each step is a patch of one file. Applied in order they lead from the sketch to the server; the cases of the suite ' +
+      'that a step names are red before it and green after. `./learn NN` makes exercises of them.' },
   attempts: { one: 'Attempt', many: 'first attempts', menu: 'First attempts',
     words: 'What one would try first, and why it is not enough.' },
   mirror: { one: 'Step', many: 'another service', menu: 'Another service',
     words: 'The sketch turned into another service, whose messages have a size in front.' },
   breaks: { one: 'Mistake', many: 'mistakes to look at', menu: 'Mistakes',
-    words: 'Each is a small change that breaks the sketch. `./learn break NN.1` makes a copy with the first one in it, asks what you expect, plays the cases that see it, and explains.' },
+    words: 'Each is a small change that breaks the sketch. `./learn break NN.1` makes a copy with the first one in it, asks what ' +
+      'you expect, plays the cases that see it, and explains.' },
 }
 
 /** Each sketch beside each later one, and each server: {kind, from, to, name}. */

@@ -39,7 +39,8 @@ function beat_of(recording, beat) {
     kernel: clients.map((name) => {
       const held = beat.held[name] ?? {}
       const state = beat.kernel[name]
-      return { name, state: state && (kernel_words[state] ?? state), up: held.to_server ?? 0, down: held.to_client ?? 0, program: beat.program[name] ?? 0 }
+      return { name, state: state && (kernel_words[state] ?? state), up: held.to_server ?? 0, down: held.to_client ?? 0,
+        program: beat.program[name] ?? 0 }
     }).filter((k) => k.state || k.up || k.down || k.program),
   }
 }

@@ -62,36 +62,47 @@ function stage_sources() {
   }
 }
 
-/** A head's lines as paragraphs: a line that ends a sentence ends an item. */
+/** A head's lines as sentences: a line that ends one ends an item. */
 const items = (text) => text.replace(/([^.:?!)])\n/g, '$1 ').split('\n').map((l) => l.trim()).filter(Boolean)
-const list = (text) => (items(text).length > 1 ? items(text).map((i) => `- ${plain(i)}\n`).join('') : plain(items(text)[0] ?? '') + '\n')
+const list = (text) =>
+  items(text).length > 1 ? items(text).map((i) => `- ${plain(i)}\n`).join('') : plain(items(text)[0] ?? '') + '\n'
+
+const case_line = (id) => (cases.has(id) ? `${id}: ${plain(cases.get(id).title)}` : id)
+const case_list = (ids) => ids.split(/\s+/).filter(Boolean).map((id) => `- ${case_line(id)}\n`).join('')
+const folded = (words, text) => `<details><summary>${words}</summary>\n\n${text}\n</details>\n\n`
+const section = (heading, text, made = list) => (text ? `## ${heading}\n\n${made(text)}\n` : '')
+
+/** The changes of a step, as what one learns them from. */
+function step_text(head, diff, chapter, kind) {
+  const hints = (head.Hint ?? []).map((hint, i) =>
+    folded(head.Hint.length > 1 ? `Hint ${i + 1}` : 'Hint', plain(hint.replace(/\n\s*/g, ' ')) + '\n'))
+  const changed = diff.split('\n').filter((l) => /^[+-](?!\+\+ |-- )/.test(l)).length
+  const exercise = ` \`./learn ${chapter.slice(0, 2)}\` makes an exercise of it: you write it, the suite judges it.`
+  return section('What hurts', head.Hurts) + section('The cases that turn green', head.Cases, case_list) +
+    section('Red still', head.Red, case_list) + section('What to know', head.Know) +
+    (head.Keeps ? folded('The cases that stay green', case_list(head.Keeps)) : '') +
+    (hints.length ? `## Hints\n\n${hints.join('')}` : '') +
+    `## The patch\n\n${changed} changed lines.${kind === 'steps' ? exercise : ''}\n\n${fence('cpp diff', diff)}`
+}
+
+const break_text = (head, diff) =>
+  section('What do you expect?', head.Ask) + section('The cases that turn red', head.Cases, case_list) +
+  `## The change\n\n${fence('cpp diff', diff)}\n` + (head.Why ? folded('Why', list(head.Why)) : '')
 
 function patch_page(file, index, all) {
   const { head, diff } = patch_parts(raw(file))
   const [chapter, kind] = file.split('/')
-  const { one } = patch_kinds[kind] ?? { one: 'Patch' }
-  const about = (heading, text) => (text ? `## ${heading}\n\n${list(text)}\n` : '')
-  const listed = (heading, ids) => (ids ? `## ${heading}\n\n${ids.split(/\s+/).filter(Boolean).map((id) => `- ${id}${cases.has(id) ? `: ${plain(cases.get(id).title)}` : ''}\n`).join('')}\n` : '')
-  const number = /(\d+)-[\w-]+\.patch$/.exec(file)[1]
-  const what = head.Step ?? head.Break ?? number
-  const hints = (head.Hint ?? []).map((h, i) => `<details><summary>Hint${head.Hint.length > 1 ? ` ${i + 1}` : ''}</summary>\n\n${plain(h.replace(/\n\s*/g, ' '))}\n\n</details>\n\n`).join('')
-  const patch = fence('cpp diff', diff)
-  const is_break = Boolean(head.Break)
-  const neighbours = [
+  const { one, many } = patch_kinds[kind]
+  const number = parseInt(path.basename(file))
+  const what = head.Step ?? head.Break
+  const ways = [
     link(plain(chapter_name(chapter)), `${chapter}/README.md`),
-    `[all ${patch_kinds[kind]?.many ?? kind}](/${chapter}/${kind}/)`,
+    `[all ${many}](/${chapter}/${kind}/)`,
     index > 0 && link('← the one before', all[index - 1]),
     index + 1 < all.length && link('the next one →', all[index + 1])].filter(Boolean)
-  const changed = diff.split('\n').filter((l) => /^[+-](?!\+\+ |-- )/.test(l)).length
   write(page(file), front({ title: `${chapter.slice(0, 2)} ${one.toLowerCase()} ${number}: ${what}`, ...wide }) +
-    `# ${one} ${number}: ${plain(what)}\n\n${neighbours.join(' · ')}\n\n` +
-    about('What hurts', head.Hurts) + about('What do you expect?', head.Ask) +
-    listed(is_break ? 'The cases that turn red' : 'The cases that turn green', head.Cases) + listed('Red still', head.Red) +
-    (head.Keeps ? `<details><summary>The cases that stay green</summary>\n\n${listed('', head.Keeps).replace(/^##.*\n\n/, '')}</details>\n\n` : '') + about('What to know', head.Know) +
-    (hints ? `## Hints\n\n${hints}` : '') +
-    (is_break
-      ? `## The change\n\n${patch}\n${head.Why ? `<details><summary>Why</summary>\n\n${list(head.Why)}\n</details>\n` : ''}`
-      : `## The patch\n\n${changed} changed lines.${kind === 'steps' ? ` \`./learn ${chapter.slice(0, 2)}\` makes an exercise of it: you write it, the suite judges it.` : ''}\n\n${patch}`))
+    `# ${one} ${number}: ${plain(what)}\n\n${ways.join(' · ')}\n\n` +
+    (head.Break ? break_text(head, diff) : step_text(head, diff, chapter, kind)))
 }
 
 function stage_patches() {
@@ -150,18 +161,24 @@ function stage_rungs() {
     })
     write(`rungs/${kind}.md`, front({ title: `The same function on each rung: ${kind}.cpp`, search: false, outline: 2 }) +
       `# The same function on each rung: ${kind}.cpp\n\n` +
-      `The functions that two rungs or more have in their ${kind}. Choose a rung; the lines that the rung before has too are dimmed.\n\n${parts.join('\n')}`)
+      `The functions that two rungs or more have in their ${kind}. Choose a rung; lines that a rung before has too are ` +
+      `dimmed.\n\n${parts.join('\n')}`)
   }
 }
 
 function stage_cases() {
   const all = [...cases].sort(([a], [b]) => (a < b ? -1 : 1))
   const families = [...new Set(all.map(([id]) => id.split('-')[0]))]
-  const text = families.map((family) => `## ${family}\n\n` + all.filter(([id]) => id.startsWith(`${family}-`)).map(([id, c]) =>
-    `<h3 id="${id}" class="case-name">${id} <a class="header-anchor" href="#${id}" aria-label="Permalink to ${id}">&ZeroWidthSpace;</a></h3>\n\n` +
-    `**${plain(c.title)}**\n\n${c.requirement ? `Required: ${plain(c.requirement)}.\n\n` : ''}${c.catches ? `Catches: ${plain(c.catches)}.\n\n` : ''}`).join('')).join('\n')
+  const name = (id) => `<h3 id="${id}" class="case-name">${id} ` +
+    `<a class="header-anchor" href="#${id}" aria-label="Permalink to ${id}">&ZeroWidthSpace;</a></h3>\n\n`
+  const sentence = (word, text) => (text ? `${word}: ${plain(text)}.\n\n` : '')
+  const entry = ([id, { title, requirement, catches }]) =>
+    `${name(id)}**${plain(title)}**\n\n${sentence('Required', requirement)}${sentence('Catches', catches)}`
+  const text = families.map((family) =>
+    `## ${family}\n\n${all.filter(([id]) => id.startsWith(`${family}-`)).map(entry).join('')}`).join('\n')
   write('cases.md', front({ title: 'The cases of the suite', outline: 2 }) +
-    `# The cases of the suite\n\n${cases.size} cases, from \`tests/conformance/\`. [How to judge a server by them](/docs/conformance.html).\n\n${text}`)
+    `# The cases of the suite\n\n${cases.size} cases, from \`tests/conformance/\`. ` +
+    `[How to judge a server by them](/docs/conformance.html).\n\n${text}`)
 }
 
 function stage_player() {

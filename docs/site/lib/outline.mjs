@@ -13,7 +13,7 @@ export const patch_kinds = {
     words: 'Each step is a patch of one file. Applied in order they lead from the sketch to the server; the cases of the suite ' +
       'that a step names are red before it and green after. `./learn NN` makes exercises of them.' },
   attempts: { one: 'Attempt', many: 'first attempts', menu: 'First attempts',
-    words: 'What one would try first, and why it is not enough.' },
+    words: 'The first things that you would try, and why they are not enough.' },
   mirror: { one: 'Step', many: 'another service', menu: 'Another service',
     words: 'The sketch turned into another service, whose messages have a size in front.' },
   breaks: { one: 'Mistake', many: 'mistakes to look at', menu: 'Mistakes',
@@ -101,7 +101,7 @@ function sidebar(extra, open) {
       text('docs/iocp_on_linux.md'), text('docs/windows.md')], false),
     group('Results', [text('docs/results.md'), text('tests/bench/README.md')], false),
     group('Tests', [text('docs/conformance.md'), generated('The cases of the suite', '/cases.html'),
-      generated('What the suite finds in each server', '/grid.html'), ...rest(/^tests\//)], false),
+      generated('Findings of the suite in each server', '/grid.html'), ...rest(/^tests\//)], false),
   ]
   all.push(group('The project', [text('CONTRIBUTING.md'), text('CHANGELOG.md'), ...rest(/./)], false))
   return all.filter(Boolean)

@@ -78,15 +78,15 @@ function step_text(head, diff, chapter, kind) {
     folded(head.Hint.length > 1 ? `Hint ${i + 1}` : 'Hint', plain(hint.replace(/\n\s*/g, ' ')) + '\n'))
   const changed = diff.split('\n').filter((l) => /^[+-](?!\+\+ |-- )/.test(l)).length
   const exercise = ` \`./learn ${chapter.slice(0, 2)}\` makes an exercise of it: you write it, the suite judges it.`
-  return section('What hurts', head.Hurts) + section('The cases that turn green', head.Cases, case_list) +
-    section('Red still', head.Red, case_list) + section('What to know', head.Know) +
+  return section('The trouble', head.Hurts) + section('The cases that turn green', head.Cases, case_list) +
+    section('Red still', head.Red, case_list) + section('You should know', head.Know) +
     (head.Keeps ? folded('The cases that stay green', case_list(head.Keeps)) : '') +
     (hints.length ? `## Hints\n\n${hints.join('')}` : '') +
     `## The patch\n\n${changed} changed lines.${kind === 'steps' ? exercise : ''}\n\n${fence('cpp diff', diff)}`
 }
 
 const break_text = (head, diff) =>
-  section('What do you expect?', head.Ask) + section('The cases that turn red', head.Cases, case_list) +
+  section('Your guess?', head.Ask) + section('The cases that turn red', head.Cases, case_list) +
   `## The change\n\n${fence('cpp diff', diff)}\n` + (head.Why ? folded('Why', list(head.Why)) : '')
 
 function patch_page(file, index, all) {
@@ -189,7 +189,7 @@ function stage_player() {
   write('player.md', front({ title: 'Recordings, step by step', ...wide }) +
     '<script setup>\nimport { moments, rungs } from "./recordings.json"\n</script>\n\n# Recordings, step by step\n\n' +
     'One scene, played on each rung. Three clients: *slow* sends 300 kB and reads late, *silent* says nothing, *quick* asks and ' +
-    'wants its answer. Each moment is one act of a client, shown when the server has come to rest: look at who sleeps where, and for whom.\n\n' +
+    'wants its answer. Each moment is one act of a client, shown when the server has come to rest: look at which thread sleeps where, and for which client.\n\n' +
     '<Player :moments="moments" :rungs="rungs" />\n\n## What was recorded\n\n' +
     `${systems}\nThese are traces of real runs. They show order and sleep, never speed: tracing changes it.\n`)
 }
@@ -207,5 +207,5 @@ stage_diffs()
 stage_rungs()
 stage_cases()
 stage_player()
-write('grid.md', front({ title: 'What the suite finds in each server', ...wide }) + grid(plain))
+write('grid.md', front({ title: 'Findings of the suite in each server', ...wide }) + grid(plain))
 fs.cpSync(path.join(root, 'docs/site/public'), path.join(folder, 'public'), { recursive: true })

@@ -275,7 +275,7 @@ double cpu_of(const Figures& figures) {
   return figures.cpu;
 }
 
-double of_median(const std::vector<Figures>& rounds, double Figures::*what) {
+double of_median(const std::vector<Figures>& rounds, double Figures::* what) {
   return median(each(rounds, [what](const Figures& figures) { return figures.*what; }));
 }
 

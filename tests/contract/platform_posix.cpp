@@ -63,7 +63,8 @@ bool connect(const os::Descriptor& socket, const Endpoint& to) {
     std::memcpy(&v4.sin_addr, to.address.data(), 4);
     std::memcpy(&storage, &v4, size);
   }
-  return ::connect(socket.get(), reinterpret_cast<sockaddr*>(&storage), size) == 0;
+  // ECONNRESET: it was connected, and on_open's abort() was quicker than this thread. The next receive tells of the reset.
+  return ::connect(socket.get(), reinterpret_cast<sockaddr*>(&storage), size) == 0 || errno == ECONNRESET;
 }
 
 void set_receive_buffer(const os::Descriptor& socket, int bytes) {

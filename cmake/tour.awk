@@ -51,7 +51,7 @@ END {
   print "@media (prefers-color-scheme: dark) { :root { --ink: #f0f6fc; --paper: #0d1117; --pale: #9198a1; --line: #3d444d; --backend: #4493f8; --server: #ab7df8 } }"
   print "body { max-width: 58rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper) }"
   print "div { overflow-x: auto } table { border-collapse: collapse } th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }"
-  print "th:first-child, td:first-child { text-align: left } h2 { font-size: 1.1rem; margin: 2rem 0 0 } p { margin: .3rem 0 } .pale, .none { color: var(--pale); fill: var(--pale) }"
+  print "th:first-child, td:first-child { text-align: left } h2 { font-size: 1.1rem; margin: 2rem 0 0 } p { margin: .3rem 0 } .none { color: var(--pale); fill: var(--pale) }"
   print "svg { width: 100%; font-size: 13px; fill: var(--ink) } .backend { fill: var(--backend) } .server { fill: var(--server) }"
   print "</style>\n<h1>Socket Ladder: the tour</h1>"
   printf "<p>The same scenes on each rung, with the same client, in one run on one machine (%s). <b style=\"color:var(--backend)\">Blue</b>: the\n", escape(machine)
@@ -65,7 +65,7 @@ END {
   }
   print "</table></div>"
   plot("Clients held at once, and served", "All of them connect, send a message, expect its echo, stay, and do so once more.", 3, "")
-  plot("Threads while they were held", "", 5, "")
+  plot("Threads while they were held", "The most at any moment.", 5, "")
   plot("Memory for each", "Of the process, between no client and all of them. Where Wine runs a program, its server holds the sockets.", 6, " B")
   plot("Echoes a second", "Clients that send 64 bytes and wait for their echo, again and again. 01 has one.", 7, "")
   plot("The slowest hundredth of them", "The p99 of the same echoes.", 8, " µs")

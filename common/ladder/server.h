@@ -308,7 +308,7 @@ void wait_for_stop_signal();
 /// comes while the servers start, or just after the line that says they have started, ends the process at once.
 void catch_stop_signals();
 
-/// What a model can and cannot do: what a server answers to --describe, and what the conformance suite expects of it.
+/// The abilities and limits of a model. A server answers with it to --describe, and the conformance suite expects it.
 struct Profile {
   std::string_view model;                        ///< "select"
   std::optional<std::size_t> clients_at_once{};  ///< none: as many as there is room for

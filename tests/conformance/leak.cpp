@@ -197,8 +197,8 @@ void come_and_reset(Scene& scene, Server& server, std::size_t clients) {
   }
 }
 
-/// What a crowd of clients costs a server is there afterwards: the threads of 02, the tables of all. So there is one at first
-/// that is as large as any that a busy machine can make of the others.
+/// A crowd of clients leaves its cost with a server: the memory of 02's threads, the tables of all. So the first crowd is as large
+/// as any that a busy machine can make of the later clients.
 void crowd(Scene& scene, Server& server) {
   std::vector<Peer> peers;
   const std::size_t room = scene.profile().clients_at_once.value_or(2 * at_once);

@@ -223,6 +223,16 @@ bool comes_to_an_end(Process& process, Duration look_every, const std::function<
   return true;
 }
 
+/// On a busy machine a server that spins may get no time, but it never sleeps. One look would not do: a server that looks at
+/// its clock ten times a second may be at it whenever we look.
+bool falls_asleep(Process& process) {
+  for (int look = 0; look < 20; ++look) {
+    if (process.asleep()) return true;
+    process.wait(milliseconds(3));
+  }
+  return false;
+}
+
 }  // namespace
 
 void Server::expect_holdings_returned() {
@@ -248,16 +258,6 @@ void Server::expect_closed_what_was_left() {
   const bool came = comes_to_an_end(process(), milliseconds(50), done, [&] { return left; });  // a long table
   expect(came, "an end of each connection whose client has gone",
          "none of " + std::to_string(left) + " in CLOSE_WAIT ends");
-}
-
-/// On a busy machine a server that spins may get no time, but it never sleeps. One look would not do: a server that looks at
-/// its clock ten times a second may be at it whenever we look.
-bool falls_asleep(Process& process) {
-  for (int look = 0; look < 20; ++look) {
-    if (process.asleep()) return true;
-    process.wait(milliseconds(3));
-  }
-  return false;
 }
 
 /// A moment's work after the last client is none of our business; a server that spins never has a quiet

@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 namespace fuzz {
 
-/// What must hold of every input. Where it does not, the process ends: keep the input.
+/// A condition that must hold for every input. If it does not, the process ends: keep the input.
 inline void require(bool met, const std::string& what) {
   if (met) return;
   std::fprintf(stderr, "not so: %s\n", what.c_str());

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the self-contained servers share is the same in each of them, byte for byte: so `diff` shows the model and nothing else,
-# and a mend in one of them is not forgotten in the others.
+# The self-contained servers share some code, and it is the same in each of them, byte for byte. So `diff` shows the model and
+# nothing else, and a mend in one of them is not forgotten in the others.
 #
 #   tests/steps/alike.sh
 set -u

@@ -40,6 +40,9 @@ compile() {
   esac
 }
 
+# command_of PROGRAM: the words that run a program of $chapter.
+command_of() { case $chapter in 04_*) echo "cmake/wine.sh $1.exe" ;; *) echo "$1" ;; esac; }
+
 # play PROGRAM CASE…: what the suite says of it. A sketch takes a port and nothing else: it is judged as others' servers are.
 play() {
   program=$1

@@ -1,6 +1,5 @@
 # shellcheck shell=sh disable=SC2154  # scratch is of outputs.sh
-# What a text tells its reader to do in other terminals, as functions for outputs.sh. Each waits for what it has brought
-# about, and starts all processes by keep(), so that end_scene() ends them.
+# The things that a text tells its reader to do in other terminals, as functions for outputs.sh. Each waits for its effect, and starts all processes by keep(), so that end_scene() ends them.
 
 bin=build/linux/bin
 kept=

@@ -28,7 +28,7 @@ has 10 'class="backend"'
 has 5 'class="server"'
 has 1 '&lt;one thread &amp; no more>'
 
-# What it does not understand, before it writes anything.
+# ./tour refuses arguments that it does not understand, before it writes anything.
 refused() { # refused TEXT ARGUMENT…
   text=$1
   shift

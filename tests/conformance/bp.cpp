@@ -89,15 +89,20 @@ TEST_CASE("BP-09 those who were slow have caught up: their memory is free") {
           const std::string content = noise(settings().seed, 8 * MiB);
           Server& server = scene.start();
           std::vector<Peer> peers;
-          while (peers.size() < 100)
+          while (peers.size() < 120)
             peers.push_back(scene.connect(server, small_window));
           peers.erase(peers.begin() + scene.served_at_once(peers.size()), peers.end());
           for (Peer& peer : peers)
             expect_echo(peer, "?");
           const std::uint64_t before = server.process().memory();
-          const std::vector<std::size_t> sent = push_until_blocked(peers, content);
-          for (std::size_t i = 0; i < peers.size(); ++i)
-            expect_reply(peers[i], std::string_view(content).substr(0, sent[i]));
+          // A few at a time: a client that blocks leaves megabytes with the system, whose tcp_mem bounds all of them.
+          for (std::size_t first = 0; first < peers.size(); first += 30) {
+            const std::span few =
+                std::span(peers).subspan(first, std::min<std::size_t>(30, peers.size() - first));
+            const std::vector<std::size_t> sent = push_until_blocked(few, content);
+            for (std::size_t i = 0; i < few.size(); ++i)
+              expect_reply(few[i], std::string_view(content).substr(0, sent[i]));
+          }
           server.expect_rest();
           // What has been freed and stays with the allocator is bounded by its arenas (mallopt(3)), not by the clients.
           expect_grown_by(scene, server.process(), before, 20 * MiB + peers.size() * 32 * KiB);

@@ -545,11 +545,11 @@ TEST_CASE("contract 13: descriptors beyond 1024: select closes the newcomer, the
 
 TEST_CASE(
     "contract words: idle_timeout closes a silent peer, with a FIN and at once; each byte counts anew") {
-  TestServer server(echo(), {.idle_timeout = 400ms});
+  TestServer server(echo(), {.idle_timeout = 800ms});
   Client client(server.where());
   const ConnectionId id = server.id_of(client);
   Time last{};
-  for (int i = 0; i < 8; ++i) {  // longer than the timeout in all
+  for (int i = 0; i < 14; ++i) {  // longer than the timeout in all
     last = Clock::now();
     if (i % 2)
       CHECK(client.send("x"));
@@ -560,7 +560,7 @@ TEST_CASE(
   }
   CHECK(client.end() == End::fin);
   const auto took = Clock::now() - last;
-  CHECK(took >= 390ms);
+  CHECK(took >= 790ms);
   CHECK(took < 3s);
   CHECK(server.ends(CloseReason::idle_timeout));  // though the client has not closed
   CHECK(server.is_empty());
@@ -570,10 +570,10 @@ TEST_CASE("contract words: a reply counts as activity when it is sent, however l
   Gate never;
   TestServer server({.on_receive =
                          [&](Connection& c, Bytes bytes) {
-                           if (text(bytes) == "slow") never.wait([](bool open) { return open; }, 700ms);
+                           if (text(bytes) == "slow") never.wait([](bool open) { return open; }, 1200ms);
                            c.send(bytes);
                          }},
-                    {.idle_timeout = 400ms});
+                    {.idle_timeout = 800ms});
   Client client(server.where());
   CHECK(client.send("slow"));
   CHECK(client.receive(4) == "slow");

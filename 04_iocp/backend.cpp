@@ -36,6 +36,7 @@
 #include "common/library/connection_state.h"
 #include "common/library/server_base.h"
 #include "common/library/slot_map.h"
+#include "common/os/address.h"
 #include "common/os/os.h"
 
 namespace ladder {

@@ -34,6 +34,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/os/address.h"
 #include "common/os/os.h"
 #include <ladder/server.h>
 
@@ -47,49 +48,6 @@ namespace {
 
 [[noreturn]] void fail(const std::string& what) {
   throw std::system_error(last_error(), what);
-}
-
-struct Address {
-  sockaddr_storage storage{};
-  socklen_t size = sizeof storage;
-  sockaddr* any() { return reinterpret_cast<sockaddr*>(&storage); }
-};
-
-/// Only numeric addresses: a name could take seconds and could mean several.
-std::optional<Address> numeric_address(const std::string& host, std::uint16_t port) {
-  Address address;
-  sockaddr_in v4{};
-  sockaddr_in6 v6{};
-  if (::inet_pton(AF_INET, host.c_str(), &v4.sin_addr) == 1) {
-    v4.sin_family = AF_INET;
-    v4.sin_port = htons(port);
-    std::memcpy(&address.storage, &v4, address.size = sizeof v4);
-  } else if (::inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) == 1) {
-    v6.sin6_family = AF_INET6;
-    v6.sin6_port = htons(port);
-    std::memcpy(&address.storage, &v6, address.size = sizeof v6);
-  } else {
-    return std::nullopt;
-  }
-  return address;
-}
-
-Endpoint to_endpoint(const Address& address) {
-  Endpoint endpoint;
-  if (address.storage.ss_family == AF_INET6) {
-    sockaddr_in6 v6{};
-    std::memcpy(&v6, &address.storage, sizeof v6);
-    std::memcpy(endpoint.address.data(), &v6.sin6_addr, 16);
-    endpoint.scope = v6.sin6_scope_id;
-    endpoint.port = ntohs(v6.sin6_port);
-    endpoint.v6 = true;
-  } else {
-    sockaddr_in v4{};
-    std::memcpy(&v4, &address.storage, sizeof v4);
-    std::memcpy(endpoint.address.data(), &v4.sin_addr, 4);
-    endpoint.port = ntohs(v4.sin_port);
-  }
-  return endpoint;
 }
 
 Result to_result(ssize_t count) {
@@ -127,8 +85,7 @@ namespace {
 
 Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode mode, Milliseconds silence) {
   std::optional<Address> address = numeric_address(host, port);
-  const std::string where =
-      (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + std::to_string(port);
+  const std::string where = to_text(host, port);
   if (!address)
     throw std::system_error(std::make_error_code(std::errc::invalid_argument), "address " + where);
   const int flags = SOCK_STREAM | SOCK_CLOEXEC | (mode == Mode::non_blocking ? SOCK_NONBLOCK : 0);
@@ -164,7 +121,7 @@ Listener::Listener(const std::string& host, std::uint16_t port, int backlog, Mod
 Endpoint local_endpoint(Handle socket) {
   Address address;
   if (::getsockname(socket, address.any(), &address.size) != 0) fail("getsockname");
-  return to_endpoint(address);
+  return to_endpoint(address.any());
 }
 
 Accepted Listener::accept() {
@@ -174,7 +131,7 @@ Accepted Listener::accept() {
     Descriptor socket(::accept4(handle_, peer.any(), &peer.size, flags));
     if (socket) {
       dead_ = 0;
-      return {.socket = std::move(socket), .peer = to_endpoint(peer)};
+      return {.socket = std::move(socket), .peer = to_endpoint(peer.any())};
     }
     switch (errno) {
       case EINTR:

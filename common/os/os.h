@@ -173,7 +173,6 @@ bool prepare_accepted(Handle socket, Mode mode, Milliseconds keep_alive);
 bool died_in_backlog(const std::error_code&);
 /// What an operation that is done came to.
 Result finish(Handle socket, _OVERLAPPED& operation);
-Endpoint to_endpoint(const sockaddr* address);
 #endif
 
 /// Wakes threads that watch sockets: its own is readable from notify() until clear(). An eventfd(2); on Windows, where

@@ -29,6 +29,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/os/address.h"
 #include "common/os/os.h"
 #include <ladder/server.h>
 
@@ -148,31 +149,6 @@ bool set_mode(Handle socket, Mode mode) {
   return ::ioctlsocket(socket, FIONBIO, &on) == 0;
 }
 
-struct Address {
-  sockaddr_storage storage{};
-  int size = sizeof storage;
-  sockaddr* any() { return reinterpret_cast<sockaddr*>(&storage); }
-};
-
-/// Only numeric addresses: a name could take seconds and could mean several.
-std::optional<Address> numeric_address(const std::string& host, std::uint16_t port) {
-  Address address;
-  sockaddr_in v4{};
-  sockaddr_in6 v6{};
-  if (::inet_pton(AF_INET, host.c_str(), &v4.sin_addr) == 1) {
-    v4.sin_family = AF_INET;
-    v4.sin_port = htons(port);
-    std::memcpy(&address.storage, &v4, address.size = sizeof v4);
-  } else if (::inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) == 1) {
-    v6.sin6_family = AF_INET6;
-    v6.sin6_port = htons(port);
-    std::memcpy(&address.storage, &v6, address.size = sizeof v6);
-  } else {
-    return std::nullopt;
-  }
-  return address;
-}
-
 Result to_result(int count) {
   if (count >= 0) return {.bytes = static_cast<std::size_t>(count)};
   if (::WSAGetLastError() == WSAEWOULDBLOCK) return {.would_block = true};
@@ -249,8 +225,7 @@ namespace {
 
 Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode mode) {
   std::optional<Address> address = numeric_address(host, port);
-  const std::string where =
-      (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + std::to_string(port);
+  const std::string where = to_text(host, port);
   if (!address)
     throw std::system_error(std::make_error_code(std::errc::invalid_argument), "address " + where);
   Descriptor socket = make_socket(address->storage.ss_family, SOCK_STREAM);
@@ -265,24 +240,6 @@ Descriptor listen(const std::string& host, std::uint16_t port, int backlog, Mode
 }
 
 }  // namespace
-
-Endpoint to_endpoint(const sockaddr* address) {
-  Endpoint endpoint;
-  if (address->sa_family == AF_INET6) {
-    sockaddr_in6 v6{};
-    std::memcpy(&v6, address, sizeof v6);
-    std::memcpy(endpoint.address.data(), &v6.sin6_addr, 16);
-    endpoint.scope = v6.sin6_scope_id;
-    endpoint.port = ntohs(v6.sin6_port);
-    endpoint.v6 = true;
-  } else {
-    sockaddr_in v4{};
-    std::memcpy(&v4, address, sizeof v4);
-    std::memcpy(endpoint.address.data(), &v4.sin_addr, 4);
-    endpoint.port = ntohs(v4.sin_port);
-  }
-  return endpoint;
-}
 
 Endpoint local_endpoint(Handle socket) {
   Address address;

@@ -76,7 +76,7 @@ blocks_of() {
 
 # Makes alike what may differ. A Windows program ends its lines in its own way, and a server that spins never ends them.
 alike() {
-  head -c 65536 "$1" | tr -d '\r' | sed -e 's/^[0-9][0-9]* /N /' -e 's/\([ +]\)[0-9][0-9.]*/\1N/g' -e 's/:[0-9][0-9]*/:N/g' \
+  head -c 65536 "$1" | tr -d '\r' | tr '\t' ' ' | sed -e 's/^[0-9][0-9]* /N /' -e 's/0x[0-9a-f]*/0/g' -e 's/\([ +=]\)[0-9][0-9.]*/\1N/g' -e 's/:[0-9][0-9]*/:N/g' \
     -e 's/  */ /g' -e 's/^ //' -e 's/ $//' \
     -e 's/Address:Port *Process$/Address:Port/' -e 's/+++ .* +++$//' # of ss, strace
 }

@@ -73,20 +73,32 @@ one_after_the_other() {
 }
 blocking_sketch() { server 01_blocking_sketch; }
 
-# 02, 03
+# 02, 03, 05
 two_are_served() { server 02_thread_per_conn_sketch && first_speaks && second_speaks; }
-two_talk() { first_speaks && second_speaks && leave 1 && until_true left_alone && leave 2; }
-left_alone() { [ "$(ss -tnH state established 'sport = :7777' | wc -l)" = 1 ]; }
+two_talk() { first_speaks && second_speaks && leave 1 && until_true connected 1 && leave 2; }
+two_come() { first_speaks && second_speaks; }
+connected() { [ "$(ss -tnH 'sport = :7777' | wc -l)" = "$1" ]; } # as long as the server has not closed it
 one_never_reads() {
   server 02_thread_per_conn_sketch || return
   setsid bash -c 'exec 3<>/dev/tcp/127.0.0.1/7777; yes >&3' >"$scratch/out.yes" 2>&1 &
   keep $!
   until_true owes
 }
-forty_clients() {
-  setsid "$bin/client" hold 127.0.0.1:7777 --connections 40 >"$scratch/out.hold" 2>&1 &
+hold() { # hold CONNECTIONS: opens them, and keeps them until end_scene
+  setsid "$bin/client" hold 127.0.0.1:7777 --connections "$1" --for 600 >"$scratch/out.hold" 2>&1 &
   keep $!
 }
+# Nobody acts before the pool has armed everybody: the next event could be told before epoll_ctl has returned.
+is_armed() { grep -qE "^tfd: *$1 events: *40000019 " /proc/"$(pgrep 05_epoll)"/fdinfo/4; } # EPOLLIN, and the bits that are always there
+two_talk_to_a_pool() {
+  connect 1 && until_true is_armed 5 && type_in 1 hello && until_true is_answered 1 hello && until_true is_armed 5 &&
+    connect 2 && until_true is_armed 6 && type_in 2 'anyone?' && until_true is_answered 2 'anyone?' && until_true is_armed 6 &&
+    leave 1 && until_true connected 1 && leave 2
+}
+forty_clients() { hold 40; }
+are_threads() { grep -q "^Threads:.*[^0-9]$1\$" /proc/"$(pgrep "$2")"/status; }
+six_thousand_on_threads() { server 02_thread_per_conn_sketch && hold 6000 && until_true are_threads 6001 02_thread; }
+six_thousand_on_epoll() { server 05_epoll_sketch && hold 6000 && until_true connected 6000 && are_threads 1 05_epoll; }
 select_sketch() {
   setsid sh -c "ulimit -n 4096; exec $bin/03_select_sketch 7777" >"$scratch/out.server" 2>&1 4>&- 5>&- &
   keep $!

@@ -11,6 +11,7 @@ end_scene() {
     wait "$pid" 2>/dev/null
   done
   kept=
+  until_true port_is_free # Wine's server closes the sockets of a program that is gone
   exec 4>&- 5>&-
   rm -f "$scratch"/in.* "$scratch"/out.*
 }
@@ -25,10 +26,12 @@ until_true() {
 }
 
 listens() { grep -q '^ *[0-9]*: [0-9A-F]*:1E61 00000000:0000 0A' /proc/net/tcp; } # 0x1E61: port 7777
+port_is_free() { ! listens; }
 await_listener() { until_true listens; }
 
-server() { # server PROGRAM: on port 7777
-  setsid "$bin/$1" 7777 >"$scratch/out.server" 2>&1 4>&- 5>&- &
+server() { # server PROGRAM [OPTION]: on port 7777
+  case $1 in *.exe) set -- cmake/wine.sh "build/windows-cross/bin/$@" ;; *) set -- "$bin/$@" ;; esac
+  setsid "$@" 7777 >"$scratch/out.server" 2>&1 4>&- 5>&- &
   keep $!
   await_listener
 }
@@ -79,11 +82,11 @@ two_talk() { first_speaks && second_speaks && leave 1 && until_true connected 1 
 two_come() { first_speaks && second_speaks; }
 connected() { [ "$(ss -tnH 'sport = :7777' | wc -l)" = "$1" ]; } # as long as the server has not closed it
 one_never_reads() {
-  server 02_thread_per_conn_sketch || return
   setsid bash -c 'exec 3<>/dev/tcp/127.0.0.1/7777; yes >&3' >"$scratch/out.yes" 2>&1 &
   keep $!
   until_true owes
 }
+one_never_reads_from_threads() { server 02_thread_per_conn_sketch && one_never_reads; }
 hold() { # hold CONNECTIONS: opens them, and keeps them until end_scene
   setsid "$bin/client" hold 127.0.0.1:7777 --connections "$1" --for 600 >"$scratch/out.hold" 2>&1 &
   keep $!
@@ -105,3 +108,11 @@ select_sketch() {
   await_listener
 }
 nothing_more() { :; }
+
+# 04
+ports_sketch() { server 04_iocp_sketch.exe; }
+one_comes_to_ports() { until_true all_workers_wait && connect 1; }
+all_workers_wait() { [ "$(grep -c 'Call .*GetQueuedCompletionStatus' "$block.real")" = "$(nproc)" ]; }
+one_never_reads_from_ports() { ports_sketch && one_never_reads; }
+six_thousand_on_ports() { ports_sketch && hold 6000 && until_true connected 6000; }
+six_thousand_on_the_library() { server 04_iocp.exe --port && hold 6000 && until_true connected 6000; }

@@ -42,9 +42,10 @@ class Results:
         for line in text.splitlines():
             if line.startswith('## '):
                 section, work = line[3:], None
-            elif title := re.match(r'### (\w): (.*)', line):
-                work, header = title[1], None
-                self.titles[work] = title[2]
+            elif line.startswith('### '):
+                work, title = line[4:].split(': ', 1)
+                header = None
+                self.titles[work] = title
             elif machine := re.match(r'\d+ cores? .*?, Linux [^;]*', line):
                 self.machines[section] = machine[0]
             elif line.startswith('|') and work:

@@ -17,7 +17,7 @@ import re
 import sys
 
 RESULTS = 'docs/results.md'
-TABLE = re.compile(r'(?<=\n)<!-- figures (.*) -->\n((?:.*\n)*?)<!-- end of figures -->\n')
+TABLE = re.compile(r'^(<!-- figures (.*) -->\n)(?:.*\n)*?(<!-- end of figures -->\n)', re.MULTILINE)
 
 
 class Wrong(Exception):
@@ -54,7 +54,7 @@ class Results:
                 self.figures.update(((section, work, cells[0], name), cell) for name, cell in zip(header, cells))
             elif line:
                 header = None
-        self.date = re.search(r'`\./bench.*?`.* on (\d{4}-\d\d-\d\d)', text)[1]
+        self.date = re.search(r'^Written by `\./bench.* on (\d{4}-\d\d-\d\d)', text, re.MULTILINE)[1]
 
     def find(self, section, work, server, column):
         """The column's whole name and the figure."""
@@ -64,7 +64,7 @@ class Results:
         return None, '–'
 
 
-def table(spec, results, bench, up):
+def table(spec, results, bench, folder):
     columns, *groups = spec.split(' | ')
     columns = [column.rsplit(' of ', 1) for column in columns.split(', ')]
     rows, names = [], [None] * len(columns)
@@ -89,9 +89,10 @@ def table(spec, results, bench, up):
     heads = [f'{work}: {results.titles[work]}' + ('' if one_column else f': {name}')
              for (_, work), name in zip(columns, names)]
     heads.insert(0, names[0] if one_column else 'server')
+    lines = [heads, ['---'] * len(heads), *rows]
     machine = results.machines[groups[0].rsplit(': ', 1)[0]]
-    return ''.join('| ' + ' | '.join(row) + ' |\n' for row in [heads, ['---'] * len(heads), *rows]).replace(' --- ', '---') + \
-        f'\nFrom [{RESULTS}]({os.path.relpath(RESULTS, up)}), written by `./bench` on {results.date}: {machine}.\n'
+    return ''.join(f'| {" | ".join(line)} |\n' for line in lines).replace(' --- ', '---') + \
+        f'\nFrom [{RESULTS}]({os.path.relpath(RESULTS, folder)}), written by `./bench` on {results.date}: {machine}.\n'
 
 
 def main():
@@ -100,34 +101,32 @@ def main():
     if sys.argv[1:] and not write:
         sys.exit(__doc__)
     results, bench = Results(read(RESULTS)), read('bench')
-    count, stale = 0, []
-    for path in sorted(glob.glob('[0-9]*/*.md') + glob.glob('docs/**/*.md', recursive=True) + glob.glob('*.md')):
+    tables, stale = 0, False
+    for path in sorted(glob.glob('*.md') + glob.glob('[0-9]*/*.md') + glob.glob('docs/**/*.md', recursive=True)):
         text = read(path)
+        found = len(TABLE.findall(text))
+        if found != text.count('<!-- figures ') or found != text.count('<!-- end of figures -->'):
+            sys.exit(f'{path}: a mark of a table stands alone')
+        tables += found
         try:
-            right = TABLE.sub(lambda match: f'<!-- figures {match[1]} -->\n' + table(match[1], results, bench, os.path.dirname(path) or '.') +
-                              '<!-- end of figures -->\n', text)
+            right = TABLE.sub(lambda match: match[1] + table(match[2], results, bench, os.path.dirname(path)) + match[3], text)
         except Wrong as error:
             sys.exit(f'{path}: {error}')
-        tables = len(TABLE.findall(text))
-        if tables != text.count('<!-- figures ') or tables != text.count('<!-- end of figures -->'):
-            sys.exit(f'{path}: a mark of a table stands alone')
-        count += tables
         if right == text:
             continue
-        stale.append(path)
+        stale = True
+        new = [line for line in right.splitlines() if line not in text.splitlines()]
+        print(f'{path}: the tables are not those of {RESULTS}:', *new, sep='\n  ')
         if write:
             with open(path, 'w', encoding='utf-8') as file:
                 file.write(right)
-            print(f'{path}: written. Does what it says beside the table still hold?')
-        else:
-            print(f'{path}: these are not the figures of {RESULTS}; tests/text/figures.py --write makes them so')
-            new = right.splitlines()
-            print(*(f'  {line}' for line in new if line not in text.splitlines()), sep='\n')
-    print(f'{count} tables')
-    if not count:
+    if not tables:
         sys.exit('no table is marked <!-- figures … -->')
-    if stale and not write:
-        sys.exit(1)
+    print(f'{tables} tables')
+    if stale and write:
+        print('written. Is what the texts say beside them still true?')
+    elif stale:
+        sys.exit('tests/text/figures.py --write makes them so')
 
 
 main()

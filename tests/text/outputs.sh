@@ -76,12 +76,13 @@ blocks_of() {
     part != "" { print line > (name ".said") }' "$1"
 }
 
-# Makes alike what may differ. Whether strace names the only thread, too, depends on when the next one starts. A Windows program ends its lines in its own way, and a server that spins never ends them.
+# Makes alike what may differ. A Windows program ends its lines in its own way, and a server that spins never ends them. Whether
+# strace names the thread of a process that has but one depends on when the next one starts.
 alike() {
-  head -c 65536 "$1" | tr -d '\r' | tr '\t' ' ' | sed -e 's/^[0-9][0-9]* /N /' -e 's/0x[0-9a-f]*/0/g' -e 's/\([ +=]\)[0-9][0-9.]*/\1N/g' -e 's/:[0-9][0-9]*/:N/g' \
-    -e 's/  */ /g' -e 's/^ //' -e 's/ $//' \
-    -e 's/Address:Port *Process$/Address:Port/' -e 's/+++ .* +++$//' \
-    -e 's/^\[pid N\] //' -e 's/^[0-9a-f]\{4\}:/N:/' -e 's/([0-9a-f]\{8\}[0-9a-f,]*)/()/' # of ss, strace, Wine's relay
+  head -c 65536 "$1" | tr -d '\r' | tr '\t' ' ' | sed -e 's/^[0-9][0-9]* /N /' -e 's/0x[0-9a-f]*/0/g' \
+    -e 's/\([ +=]\)[0-9][0-9.]*/\1N/g' -e 's/:[0-9][0-9]*/:N/g' -e 's/  */ /g' -e 's/^ //' -e 's/ $//' \
+    -e 's/Address:Port *Process$/Address:Port/' -e 's/+++ .* +++$//' -e 's/^\[pid N\] //' \
+    -e 's/^[0-9a-f]\{4\}:/N:/' -e 's/([0-9a-f]\{8\}[0-9a-f,]*)/()/' # of ss, strace, Wine's relay
 }
 
 # same BLOCK: the real output is what the text shows; else its first line that is not.

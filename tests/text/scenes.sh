@@ -30,7 +30,12 @@ port_is_free() { ! listens; }
 await_listener() { until_true listens; }
 
 server() { # server PROGRAM [OPTION]: on port 7777
-  case $1 in *.exe) set -- cmake/wine.sh "build/windows-cross/bin/$@" ;; *) set -- "$bin/$@" ;; esac
+  program=$1
+  shift
+  case $program in
+  *.exe) set -- cmake/wine.sh "build/windows-cross/bin/$program" "$@" ;;
+  *) set -- "$bin/$program" "$@" ;;
+  esac
   setsid "$@" 7777 >"$scratch/out.server" 2>&1 4>&- 5>&- &
   keep $!
   await_listener

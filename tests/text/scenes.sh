@@ -107,11 +107,16 @@ forty_clients() { hold 40; }
 are_threads() { grep -q "^Threads:.*[^0-9]$1\$" /proc/"$(pgrep "$2")"/status; }
 six_thousand_on_threads() { server 02_thread_per_conn_sketch && hold 6000 && until_true are_threads 6001 02_thread; }
 six_thousand_on_epoll() { server 05_epoll_sketch && hold 6000 && until_true connected 6000 && are_threads 1 05_epoll; }
+# It looks when all 1100 have spoken. A client that it closed before would see a FIN, not a reset.
 select_sketch() {
   setsid sh -c "ulimit -n 4096; exec $bin/03_select_sketch 7777" >"$scratch/out.server" 2>&1 4>&- 5>&- &
+  server_pid=$!
+  keep $server_pid
+  await_listener && kill -STOP $server_pid || return
+  { until_true have_spoken 1100; kill -CONT $server_pid; } &
   keep $!
-  await_listener
 }
+have_spoken() { [ "$(ss -tnH state established 'sport = :7777' | awk '$1 > 0' | wc -l)" = "$1" ]; }
 nothing_more() { :; }
 
 # 04

@@ -46,6 +46,7 @@ export default {
   srcDir: 'src',
   outDir: 'book',
   cacheDir: 'cache',
+  buildConcurrency: 1, // or the search index has the pages in the order in which they happened to be read
   head: [['link', { rel: 'icon', type: 'image/svg+xml', href: `${base}favicon.svg` }]],
   markdown: {
     attrs: { disable: true }, // {port} is a word

@@ -108,6 +108,15 @@ function content_of(name) {
   return file ? content(file) : ''
 }
 
+await part('the search index has the pages in their order, so two builds are alike', async () => {
+  const file = built.find((f) => path.basename(f).startsWith('@localSearchIndexroot'))
+  const { documentIds } = JSON.parse((await import(`data:text/javascript,${encodeURIComponent(fs.readFileSync(file, 'utf8'))}`)).default)
+  const pages = [...new Set(Object.values(documentIds).map((id) =>
+    id.slice(base.length).replace(/#.*/, '').replace(/(^|\/)$/, '$1index.html').replace(/\.html$/, '.md')))]
+  check(pages.join() === [...pages].sort().join(), `it begins with ${pages.slice(0, 5).join(', ')}`)
+  return `${pages.length} pages`
+})
+
 await part('sources are shown to the byte', () => {
   for (const file of sources) same(code_of(html_of(page(file)), 'source'), content(file).replace(/\n*$/, '\n'), file)
   return `${sources.length} files`

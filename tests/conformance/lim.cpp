@@ -242,11 +242,14 @@ TEST_CASE("LIM-06 no more threads: that client is closed, the next is served") {
       [](Scene& scene) {
         if (scene.profile().platform == "windows" || !can_limit_threads())
           throw NotApplicable("the threads of one program cannot be limited here");
-        const std::size_t at_rest = scene.start().process().threads();
+        Process& first = scene.start().process();
+        const std::size_t at_rest = first.threads();
         const bool one_each = scene.profile().set_by.starts_with("threads");
         if (one_each) fill_with_threads(scene, at_rest);
+        // The leak sanitizer starts a thread when the server exits: others of its threads have ended by then.
+        const bool checked = at_rest == 1 && first.tells_leaks();
         // Where a send that must wait has a thread of its own, there is none for it now.
-        Server& server = scene.start({.threads = at_rest + (one_each ? 1 : 0), .warm = false});
+        Server& server = scene.start({.threads = at_rest + (one_each || checked ? 1 : 0), .warm = false});
         Peer stuck = scene.connect(server, small_window);
         const std::string content = noise(settings().seed, 8 * MiB);
         std::size_t sent = 0;

@@ -140,8 +140,7 @@ void ServerBase::post_command(ConnectionId id, Command::Kind kind) {
   if (!holds(*session)) {
     leave_command(*session, slot_of(id), generation_of(id), {kind});
   } else if (session->id() == id) {
-    Pending mine{.commands = {{kind}}};
-    apply(*session, mine);
+    apply(*session, {{kind}});
   }
 }
 
@@ -292,19 +291,13 @@ void ServerBase::open(Session& session) {
   if (stopping()) begin_stop(session);  // the broadcast may have come before the session was there
 }
 
-Session* ServerBase::try_acquire(ConnectionId id, std::uint32_t& events) {
-  Session* session = sessions_.find(slot_of(id));
-  Pending pending;
-  if (!session || !session->strand.try_acquire(generation_of(id), events, pending)) return nullptr;
-  held_ = {session, 0, clock_before_moves()};
-  events = pending.events;
-  if (pending.commands.empty() && !pending.turned_away) return session;
-  apply(*session, pending);
-  return session;
+void ServerBase::apply(Session& session, Pending pending) {
+  if (pending.commands) apply(session, *pending.commands);
+  if (pending.turned_away) session.state.turned_away();  // behind the sends that there was room for
 }
 
-void ServerBase::apply(Session& session, Pending& pending) {
-  for (const Command& command : pending.commands)
+void ServerBase::apply(Session& session, const std::vector<Command>& commands) {
+  for (const Command& command : commands)
     switch (command.kind) {
       case Command::Kind::send:
         call(session, [&](Connection&) {
@@ -336,7 +329,6 @@ void ServerBase::apply(Session& session, Pending& pending) {
         abort_for_stop(session);
         break;
     }
-  if (pending.turned_away) session.state.turned_away();  // behind the sends that there was room for
 }
 
 /// The end of a stop's patience.
@@ -381,32 +373,9 @@ void ServerBase::remove(Session& session) {
 
 // ---- holding the strand
 
-template <class Callback>
-void ServerBase::call(Session& session, const Callback& callback) {
-  Connection connection(session, *this, session.id());
-  try {
-    callback(connection);
-  } catch (const std::exception& error) {  // contract 11
-    session.state.failed(CloseReason::exception, {}, Step::reset);
-    log_ended(session, error.what());
-  } catch (...) {
-    session.state.failed(CloseReason::exception, {}, Step::reset);
-    log_ended(session, "an exception of no known type");
-  }
-  held_.now = clock_before_moves();
-}
-
 void ServerBase::log_ended(const Session& session, std::string_view why) try {
   log_.line("connection of " + to_string(session.peer) + " ended: " + std::string(why));
 } catch (const std::bad_alloc&) {  // no memory even to say so
-}
-
-void ServerBase::received(Session& session, Bytes bytes) {
-  bytes_in_.add(bytes.size());
-  call(session, [&](Connection& c) {  // to keep them may find no memory: this connection's loss alone
-    if (session.state.received(bytes, time_of_move()) && callbacks_.on_receive)
-      callbacks_.on_receive(c, bytes);
-  });
 }
 
 void ServerBase::peer_finished(Session& session) {
@@ -455,8 +424,7 @@ void ServerBase::dispatch_due(Session& session) {
 /// are gone.
 void ServerBase::collect_promised(Session& session) {
   if (!session.state.closing()) return;
-  Pending pending{.commands = session.strand.close()};
-  apply(session, pending);
+  if (const auto commands = session.strand.close()) apply(session, *commands);
 }
 
 void ServerBase::shut_down(Session& session) {

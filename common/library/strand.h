@@ -18,9 +18,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -43,8 +43,8 @@ struct Command {
 struct Pending {
   std::uint32_t events = 0;  // the model's own bits, gathered
   bool turned_away = false;  // a send found no room: on_drained is owed
-  std::vector<Command> commands{};
-  bool empty() const { return events == 0 && !turned_away && commands.empty(); }
+  std::unique_ptr<std::vector<Command>> commands{};  // null: none, as most connections have at most times
+  bool empty() const { return events == 0 && !turned_away && !commands; }
 };
 
 class Strand {
@@ -62,11 +62,10 @@ class Strand {
 
   /// The session ends; what is pending is dropped. The caller holds the strand.
   void end_session() {
-    std::vector<Command> dropped;  // freed after the lock
+    Pending dropped;  // freed after the lock
     const std::lock_guard lock(lock_);
     in_use_ = acquired_ = notified_ = false;
-    dropped.swap(pending_.commands);
-    pending_ = {};
+    dropped = std::exchange(pending_, {});
     backlog_ = 0;
   }
 
@@ -86,10 +85,10 @@ class Strand {
   }
 
   /// True: the strand is free. False: the caller keeps it, for what has come or because `rearm` failed.
-  /// `backlog` is the length of the send queue, or takes_no_more. `rearm` returns an error_code, and is
-  /// called under the lock.
-  template <class Rearm>
-  bool release(std::size_t backlog, Pending& pending, std::error_code& error, Rearm rearm) {
+  /// `backlog` is the length of the send queue, or takes_no_more. `rearm` returns an error, and is called
+  /// under the lock.
+  template <class Error, class Rearm>
+  bool release(std::size_t backlog, Pending& pending, Error& error, Rearm rearm) {
     const std::lock_guard lock(lock_);
     set_backlog(backlog);
     if (!pending_.empty()) {
@@ -104,8 +103,8 @@ class Strand {
 
   /// As release(), but what is pending stays for whoever comes next, and `notify` is called for it: a holder that
   /// gets more without end has others to serve. False only if `rearm` failed.
-  template <class Rearm, class Notify>
-  bool yield(std::size_t backlog, std::error_code& error, Rearm rearm, Notify notify) {
+  template <class Error, class Rearm, class Notify>
+  bool yield(std::size_t backlog, Error& error, Rearm rearm, Notify notify) {
     const std::lock_guard lock(lock_);
     error = rearm();
     if (error) return false;
@@ -117,10 +116,10 @@ class Strand {
   }
 
   /// From now on every send is refused. Returns the commands that came before. The caller holds the strand.
-  std::vector<Command> close() {
+  std::unique_ptr<std::vector<Command>> close() {
     const std::lock_guard lock(lock_);
     backlog_ = takes_no_more;
-    return std::exchange(pending_.commands, {});
+    return std::move(pending_.commands);
   }
 
   enum class Posted : std::uint8_t { gone, full, taken };
@@ -156,24 +155,28 @@ class Strand {
  private:
   /// A crowd of small sends becomes one: a record for each byte would cost a hundred times the bytes.
   void append(Command command) {
-    if (command.kind == Command::Kind::send && !pending_.commands.empty() &&
-        pending_.commands.back().kind == Command::Kind::send) {
-      Command& last = pending_.commands.back();
+    if (!pending_.commands) pending_.commands = std::make_unique<std::vector<Command>>();
+    if (command.kind == Command::Kind::send && !pending_.commands->empty() &&
+        pending_.commands->back().kind == Command::Kind::send) {
+      Command& last = pending_.commands->back();
       last.bytes.insert(last.bytes.end(), command.bytes.begin(), command.bytes.end());
       last.backlog = std::max(last.backlog, command.backlog);
     } else {
-      pending_.commands.push_back(std::move(command));
+      pending_.commands->push_back(std::move(command));
     }
   }
 
   /// What waits is the holder's queue and what is pending, unless an end is on its way.
   void set_backlog(std::size_t queued) {
-    bool ends = queued == takes_no_more;
-    for (const Command& command : pending_.commands) {
-      ends = ends || command.ends();
-      if (!ends) queued += command.bytes.size();
+    backlog_ = queued;
+    if (!pending_.commands || queued == takes_no_more) return;
+    for (const Command& command : *pending_.commands) {
+      if (command.ends()) {
+        backlog_ = takes_no_more;
+        return;
+      }
+      backlog_ += command.bytes.size();
     }
-    backlog_ = ends ? takes_no_more : queued;
   }
 
   WordLock lock_;

@@ -39,8 +39,12 @@
 
 namespace ladder::os {
 
-std::error_code last_error() {
-  return {errno, std::system_category()};
+Error::operator std::error_code() const {
+  return {number, std::system_category()};
+}
+
+Error last_error() {
+  return {errno};
 }
 
 namespace {

@@ -59,10 +59,17 @@ class Descriptor {
   Handle handle_ = no_handle;
 };
 
+/// A system's error by its number alone: a std::error_code is made only where there is an error, not with each message.
+struct Error {
+  int number = 0;
+  explicit operator bool() const { return number != 0; }
+  operator std::error_code() const;
+};
+
 /// What a receive or a send came to.
 struct Result {
   std::size_t bytes = 0;
-  std::error_code error{};   ///< set: nothing was moved, and the connection is over
+  Error error{};             ///< set: nothing was moved, and the connection is over
   bool would_block = false;  ///< set: nothing was moved; try again when the system says so
 };
 
@@ -162,7 +169,7 @@ inline constexpr bool tells_of_unacknowledged = true;
 #endif
 bool unread(Handle socket);  ///< input lies there that nobody has read
 /// Of the last call that failed (errno; of Winsock as std::errc where that has a word for it).
-std::error_code last_error();
+Error last_error();
 
 #ifdef _WIN32
 /// For a model that starts operations of its own.

@@ -225,8 +225,12 @@ void cancel(Handle socket) {
 
 }  // namespace
 
-std::error_code last_error() {
-  return to_error(::WSAGetLastError());
+Error::operator std::error_code() const {
+  return to_error(number);
+}
+
+Error last_error() {
+  return {::WSAGetLastError()};
 }
 
 Descriptor make_socket(int family, int type) {
@@ -400,7 +404,7 @@ Result receive(Handle socket, std::span<std::byte> into) {
   // Wine only: where something else has been told of a reset first, recv makes an orderly end of it.
   WSAPOLLFD watch{.fd = socket, .events = POLLRDNORM, .revents = 0};
   if (::WSAPoll(&watch, 1, 0) == 1 && (watch.revents & POLLERR) != 0)
-    return {.error = to_error(WSAECONNRESET)};
+    return {.error = {WSAECONNRESET}};
   return result;
 }
 

@@ -18,6 +18,7 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <span>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -34,6 +35,10 @@ constexpr std::uint32_t wake_event = 1u << 31;
 
 Command send_of(std::size_t size, std::byte fill = {}) {
   return {Command::Kind::send, std::vector<std::byte>(size, fill)};
+}
+
+std::span<const Command> commands_of(const Pending& pending) {
+  return pending.commands ? std::span<const Command>(*pending.commands) : std::span<const Command>();
 }
 
 const auto arm_well = [] { return std::error_code{}; };
@@ -78,7 +83,7 @@ struct World {
         ++event.received;
         check(event.of == occupant, "an event of another session's");
       }
-    for (const Command& command : pending.commands)
+    for (const Command& command : commands_of(pending))
       for (const std::byte byte : command.bytes) {  // each poster's send has one
         const int number = static_cast<int>(byte);
         order.push_back(number);
@@ -405,14 +410,14 @@ TEST_CASE("strand: one wake-up for all commands until it is answered, none while
   CHECK(session.notified == 1);
   REQUIRE(session.try_acquire(4));
   CHECK(session.pending.events == 4);
-  REQUIRE(session.pending.commands.size() == 2);
-  CHECK(session.pending.commands[0].kind == Command::Kind::resume);
-  CHECK(session.pending.commands[1].kind == Command::Kind::close);
+  REQUIRE(session.pending.commands->size() == 2);
+  CHECK((*session.pending.commands)[0].kind == Command::Kind::resume);
+  CHECK((*session.pending.commands)[1].kind == Command::Kind::close);
 
   session.post({Command::Kind::stop});
   CHECK(session.notified == 1);
   CHECK_FALSE(session.release(0));
-  REQUIRE(session.pending.commands.size() == 1);
+  REQUIRE(session.pending.commands->size() == 1);
   CHECK(session.release(0));
   session.post({Command::Kind::stop});
   CHECK(session.notified == 2);
@@ -457,7 +462,7 @@ TEST_CASE(
   CHECK(session.post(send_of(cap)) == Strand::Posted::taken);  // the last one's backlog has gone with it
   CHECK_FALSE(session.release(0));
   CHECK(session.pending.events == 0);
-  CHECK(session.pending.commands.size() == 1);
+  CHECK(session.pending.commands->size() == 1);
   CHECK(session.release(0));
   CHECK(session.strand.post(before, {Command::Kind::close}, cap, session.backlog, no_wake) ==
         Strand::Posted::gone);
@@ -475,9 +480,9 @@ TEST_CASE("strand: the cap bounds what waits here and in the send queue together
   CHECK(session.backlog == cap);
   CHECK(session.post({Command::Kind::resume}) == Strand::Posted::taken);  // no send: it needs no room
   REQUIRE(session.try_acquire());
-  REQUIRE(session.pending.commands.size() == 2);
-  CHECK(session.pending.commands[0].bytes.size() == 400);  // a crowd of small sends is one command
-  CHECK(session.pending.commands[0].backlog == cap);  // the holder learns the most that a sender was told
+  REQUIRE(session.pending.commands->size() == 2);
+  CHECK((*session.pending.commands)[0].bytes.size() == 400);  // a crowd of small sends is one command
+  CHECK((*session.pending.commands)[0].backlog == cap);  // the holder learns the most that a sender was told
   CHECK(session.pending.turned_away);                 // ... and that one was told `full`
   CHECK(session.post(send_of(1)) == Strand::Posted::full);  // what the holder has is not sent yet
   CHECK_FALSE(session.release(0));                          // on_drained is owed for it
@@ -509,12 +514,12 @@ TEST_CASE("strand: sends become one command only if nothing stands between them"
   session.post({Command::Kind::resume});
   session.post(send_of(1));
   CHECK_FALSE(session.release(0));
-  REQUIRE(session.pending.commands.size() == 3);
-  CHECK(session.pending.commands[0].bytes == std::vector<std::byte>{std::byte{0}, std::byte{0}, std::byte{1},
+  REQUIRE(session.pending.commands->size() == 3);
+  CHECK((*session.pending.commands)[0].bytes == std::vector<std::byte>{std::byte{0}, std::byte{0}, std::byte{1},
                                                                     std::byte{1}, std::byte{2},
                                                                     std::byte{2}});
-  CHECK(session.pending.commands[1].kind == Command::Kind::resume);
-  CHECK(session.pending.commands[2].bytes.size() == 1);
+  CHECK((*session.pending.commands)[1].kind == Command::Kind::resume);
+  CHECK((*session.pending.commands)[2].bytes.size() == 1);
 }
 
 TEST_CASE("strand: to yield frees the strand and leaves what is pending, with a wake-up for it") {
@@ -539,8 +544,8 @@ TEST_CASE("strand: to yield frees the strand and leaves what is pending, with a 
   CHECK(session.backlog == 401);
   REQUIRE(session.try_acquire());
   CHECK(session.pending.events == 2);
-  REQUIRE(session.pending.commands.size() == 1);
-  CHECK(session.pending.commands[0].bytes.size() == 301);
+  REQUIRE(session.pending.commands->size() == 1);
+  CHECK((*session.pending.commands)[0].bytes.size() == 301);
 
   session.post({Command::Kind::close});
   CHECK(session.strand.yield(0, session.error, arm_well, notify));
@@ -556,8 +561,8 @@ TEST_CASE("strand: a wake-up that could not be sent is sent for the next command
   session.post({Command::Kind::close});
   CHECK(session.notified == 1);
   REQUIRE(session.try_acquire());
-  REQUIRE(session.pending.commands.size() == 1);  // a poster that was told of the exception may post again
-  CHECK(session.pending.commands.back().kind == Command::Kind::close);
+  REQUIRE(session.pending.commands->size() == 1);  // a poster that was told of the exception may post again
+  CHECK(session.pending.commands->back().kind == Command::Kind::close);
 }
 
 TEST_CASE("strand: after takes_no_more a send is answered `gone`; other commands still come") {
@@ -567,7 +572,7 @@ TEST_CASE("strand: after takes_no_more a send is answered `gone`; other commands
   CHECK(session.notified == 0);
   CHECK(session.post({Command::Kind::abort}) == Strand::Posted::taken);
   REQUIRE(session.try_acquire());
-  CHECK(session.pending.commands.size() == 1);
+  CHECK(session.pending.commands->size() == 1);
 }
 
 TEST_CASE("strand: behind a command that ends the connection, and after close(), a send is too late") {
@@ -582,7 +587,7 @@ TEST_CASE("strand: behind a command that ends the connection, and after close(),
       CHECK(session.post({kind}) == Strand::Posted::taken);
       CHECK(session.post(send_of(1)) == Strand::Posted::gone);
       REQUIRE(session.try_acquire());
-      CHECK(session.pending.commands.size() == 5);
+      CHECK(session.pending.commands->size() == 5);
     }
   }
   SUBCASE("after close()") {
@@ -639,7 +644,7 @@ TEST_CASE(
                       [&](std::uint64_t) { bring_event(); });
   CHECK(waited);
   CHECK(taken.get());
-  CHECK(pending.commands.size() == 1);
+  CHECK(pending.commands->size() == 1);
 }
 
 // ---- many threads at once
@@ -703,7 +708,7 @@ class Stress {
     if (!box_.try_acquire(generation_, event, pending)) return;
     std::error_code error;
     for (int round = 0;; ++round) {
-      for (const Command& command : pending.commands)
+      for (const Command& command : commands_of(pending))
         received.insert(received.end(), command.bytes.begin(), command.bytes.end());
       if (received.size() == posters * wishes_each) {
         const std::lock_guard lock(mutex_);

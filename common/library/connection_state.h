@@ -156,8 +156,8 @@ class ConnectionState {
   Flag drained_ : 1 = false;    // on_drained is owed
   Flag keeps_ : 1 = false;      // bytes in Queue::kept
   Flag peer_finished_ : 1 = false;
-  Flag finishing_ : 1 = false;     // finish() was called
-  Flag fin_sent_ : 1 = false;      // ... and the FIN is out
+  Flag finishing_ : 1 = false;  // finish() was called
+  Flag fin_sent_ : 1 = false;   // ... and the FIN is out
   Flag end_told_ : 1 = false;
   Flag closes_later_ : 1 = false;  // for reason_, when nothing is owed any more
   Flag listens_ : 1 = true;        // on_receive is there

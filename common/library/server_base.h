@@ -41,15 +41,15 @@ namespace ladder {
 struct Session {
   Strand strand{};
   os::Descriptor socket{};
-  std::uint32_t backend_data = 0;          // the backend's own
-  std::atomic<std::uint32_t> changes = 0;  // the model's: what a thread waits on
-  // Which timers and which waker it belongs to: a number that the model gives.
-  std::uint32_t home = 0;
-  Timer timer{};  // the next look at its deadlines
-  ConnectionId id() const { return timer.id; }
+  std::uint32_t backend_data = 0;  // the backend's own
+  // The next look at its deadlines. Here and below what follows may use the padding.
+  [[no_unique_address]] Timer timer{};
+  std::uint32_t home = 0;  // which timers and which waker it belongs to: a number that the model gives
   std::any context{};
   Endpoint peer{};
-  ConnectionState state{};
+  [[no_unique_address]] ConnectionState state{};
+  std::atomic<std::uint32_t> changes = 0;  // the model's: what a thread waits on
+  ConnectionId id() const { return strand.id(); }
 };
 
 class ServerBase;
@@ -217,7 +217,7 @@ class ServerBase : public Server {
   void abort_for_stop(Session&);
   void remove(Session&);
   void post_command(ConnectionId, Command::Kind);
-  SendResult leave_command(Session&, std::uint32_t slot, std::optional<std::uint64_t> generation, Command);
+  SendResult leave_command(Session&, std::optional<ConnectionId>, Command);
   bool stopping() const { return stage_ >= Stage::stopping; }
   void enter_stage(Stage);
   void broadcast(Command::Kind, Time until);
@@ -234,7 +234,7 @@ class ServerBase : public Server {
   SlotMap<Session> sessions_;
   struct Home {
     TimerQueue timers{};
-    Timer accepts_again{.id = listener_id};
+    Timer accepts_again{};
   };
   std::vector<Home> homes_;
   std::shared_ptr<Deferred::Link> link_;
@@ -280,10 +280,10 @@ class ServerBase : public Server {
 inline Session* ServerBase::try_acquire(ConnectionId id, std::uint32_t& events) {
   Session* session = sessions_.find(slot_of(id));
   Pending pending;
-  if (!session || !session->strand.try_acquire(generation_of(id), events, pending)) return nullptr;
+  if (!session || !session->strand.try_acquire(id, events, pending)) return nullptr;
   held_ = {session, 0, clock_before_moves()};
   events = pending.events;
-  if (pending.commands || pending.turned_away) apply(*session, std::move(pending));
+  if (events & (Pending::commanded | Pending::turned_away)) apply(*session, std::move(pending));
   return session;
 }
 
@@ -326,8 +326,7 @@ inline bool ServerBase::release(Session& session, std::uint32_t& events, bool mo
   try {
     if (rounds < rounds_in_a_row
             ? session.strand.release(backlog, pending, error, rearm)
-            : session.strand.yield(
-                  backlog, error, rearm, [&](std::uint64_t) { notify(session, session.id()); }))
+            : session.strand.yield(backlog, error, rearm, [&](ConnectionId id) { notify(session, id); }))
       return true;
   } catch (const std::bad_alloc&) {  // no memory for the notification
     failed(session, std::make_error_code(std::errc::not_enough_memory));

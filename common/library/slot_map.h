@@ -23,13 +23,13 @@ inline constexpr unsigned slot_bits = 20;
 static_assert(most_connections == 1u << slot_bits);
 inline constexpr std::uint64_t last_generation = (std::uint64_t{1} << (64 - slot_bits)) - 1;
 
-inline std::uint32_t slot_of(ConnectionId id) {
+constexpr std::uint32_t slot_of(ConnectionId id) {
   return static_cast<std::uint32_t>(id.value & (most_connections - 1));
 }
-inline std::uint64_t generation_of(ConnectionId id) {
+constexpr std::uint64_t generation_of(ConnectionId id) {
   return id.value >> slot_bits;
 }
-inline ConnectionId make_id(std::uint32_t slot, std::uint64_t generation) {
+constexpr ConnectionId make_id(std::uint32_t slot, std::uint64_t generation) {
   return {generation << slot_bits | slot};
 }
 

@@ -24,8 +24,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/library/byte_lock.h"
 #include "common/library/slot_map.h"
-#include "common/library/word_lock.h"
 #include <ladder/server.h>
 
 namespace ladder {
@@ -41,24 +41,28 @@ struct Command {
 
 /// Events and commands that came while another thread held the strand.
 struct Pending {
-  std::uint32_t events = 0;  // the model's own bits, gathered
-  bool turned_away = false;  // a send found no room: on_drained is owed
-  std::unique_ptr<std::vector<Command>> commands{};  // null: none, as most connections have at most times
-  bool empty() const { return events == 0 && !turned_away && !commands; }
+  // Events of our own, above all of a model's:
+  static constexpr std::uint32_t commanded = 1u << 30;    // there are commands
+  static constexpr std::uint32_t turned_away = 1u << 29;  // a send found no room: on_drained is owed
+
+  std::unique_ptr<std::vector<Command>> commands{};  // null: none. Most connections never have one
+  std::uint32_t events = 0;                          // gathered
+  bool empty() const { return events == 0; }
 };
 
 class Strand {
  public:
   static constexpr std::size_t takes_no_more = std::size_t(-1);  // a backlog: sends are refused
 
-  /// A new session, whose strand the caller holds. Returns the generation that its id carries.
-  std::uint64_t start_session() {
+  /// A new session, whose strand the caller holds, and whose id is of the next generation.
+  ConnectionId start_session(std::uint32_t slot) {
     const std::lock_guard lock(lock_);
-    acquired_ = true;
-    generation_ = generation_ == last_generation ? 1 : generation_ + 1;  // never 0: no id has that value
-    in_use_ = true;
-    return generation_;
+    acquired_ = in_use_ = true;
+    const std::uint64_t last = generation_of(id_);
+    id_ = make_id(slot, last == last_generation ? 1 : last + 1);  // never 0: no id has that value
+    return id_;
   }
+  ConnectionId id() const { return id_; }  ///< of a session that has not ended
 
   /// The session ends; what is pending is dropped. The caller holds the strand.
   void end_session() {
@@ -70,9 +74,9 @@ class Strand {
   }
 
   /// True: the caller holds the strand, and `pending` is all that was, with `events`. False: nothing to do here.
-  bool try_acquire(std::uint64_t generation, std::uint32_t events, Pending& pending) {
+  bool try_acquire(ConnectionId id, std::uint32_t events, Pending& pending) {
     const std::lock_guard lock(lock_);
-    if (!in_use_ || generation != generation_) return false;
+    if (!in_use_ || id != id_) return false;
     if (acquired_) {
       pending_.events |= events;
       return false;
@@ -108,7 +112,7 @@ class Strand {
     const std::lock_guard lock(lock_);
     error = rearm();
     if (error) return false;
-    notify(generation_);  // if it throws, the strand is still the caller's
+    notify(id_);  // if it throws, the strand is still the caller's
     notified_ = true;
     set_backlog(backlog);
     acquired_ = false;
@@ -119,22 +123,24 @@ class Strand {
   std::unique_ptr<std::vector<Command>> close() {
     const std::lock_guard lock(lock_);
     backlog_ = takes_no_more;
+    pending_.events &= ~Pending::commanded;
     return std::move(pending_.commands);
   }
 
   enum class Posted : std::uint8_t { gone, full, taken };
-  /// Leaves a command for the session of that generation, or for whichever there is. `cap` bounds the bytes that
+  /// Leaves a command for the session of that id, or for whichever there is. `cap` bounds the bytes that
   /// wait, here and in the send queue; `backlog` tells how many do. If it throws, no command was left.
   template <class Notify>
-  Posted post(std::optional<std::uint64_t> generation, Command command, std::size_t cap, std::size_t& backlog,
+  Posted post(std::optional<ConnectionId> id, Command command, std::size_t cap, std::size_t& backlog,
               Notify notify) {
     const std::lock_guard lock(lock_);
-    if (!in_use_ || generation.value_or(generation_) != generation_) return Posted::gone;
+    if (!in_use_ || id.value_or(id_) != id_) return Posted::gone;
     std::size_t waiting = backlog_;
     if (command.kind == Command::Kind::send) {
       if (backlog_ == takes_no_more) return Posted::gone;
       if (backlog_ + command.bytes.size() > cap) {
-        pending_.turned_away = true;  // no notification: bytes wait, and whoever sends them finds this
+        // No notification: bytes wait, and whoever sends them finds this.
+        pending_.events |= Pending::turned_away;
         return Posted::full;
       }
       command.backlog = waiting = backlog_ + command.bytes.size();
@@ -144,7 +150,7 @@ class Strand {
     // The notification first: it may throw, and so may append. A thread that gets it waits for the lock; if it then
     // finds no command, it has come for nothing. The other way round a send that threw would have been left here, and be sent again.
     if (!acquired_ && !notified_) {
-      notify(generation_);
+      notify(id_);
       notified_ = true;
     }
     append(std::move(command));
@@ -164,6 +170,7 @@ class Strand {
     } else {
       pending_.commands->push_back(std::move(command));
     }
+    pending_.events |= Pending::commanded;
   }
 
   /// What waits is the holder's queue and what is pending, unless an end is on its way.
@@ -179,12 +186,13 @@ class Strand {
     }
   }
 
-  WordLock lock_;
+  // In this order, and what follows a member may use the padding at its end: each idle connection costs so much.
+  [[no_unique_address]] Pending pending_{};
+  ByteLock lock_;
   bool in_use_ = false;
   bool acquired_ = false;
   bool notified_ = false;
-  std::uint64_t generation_ = 0;
-  Pending pending_{};
+  ConnectionId id_{};
   std::size_t backlog_ = 0;
 };
 

@@ -202,8 +202,10 @@ bool fits_select(Handle, std::size_t others);
 
 /// Sleeps while `value` is `seen`; may wake for nothing. std::atomic's own wait, but for MinGW-w64's library, whose
 /// notify does not take the lock under which its wait decides to sleep: now and then a wake-up is lost.
-void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t seen);
-void wake_all(std::atomic<std::uint32_t>& value);
+template <class Number>  // std::uint8_t, std::uint32_t
+void wait_while(const std::atomic<Number>& value, Number seen);
+template <class Number>
+void wake_all(std::atomic<Number>& value);
 
 std::string_view platform();  ///< "linux", "windows"
 unsigned cores();

@@ -160,10 +160,10 @@ void EpollServer::receive(Session& session, std::uint32_t events) {
   // A short read has taken all that there was (epoll(7), questions and answers).
   if (result.would_block || (result.bytes < buffer.size() && (session.backend_data & to_the_end) == 0))
     session.backend_data &= ~readable;
-  if (result.bytes > 0) return received(session, Bytes(buffer).first(result.bytes));
   if (result.would_block) return;
   if (result.error) return failed(session, result.error);
-  peer_finished(session);
+  if (result.bytes == 0) return peer_finished(session);
+  received(session, Bytes(buffer).first(result.bytes));
 }
 
 /// False: the system takes no more for now.
@@ -171,14 +171,12 @@ bool EpollServer::flush(Session& session) {
   for (Bytes bytes = session.state.unsent(); !bytes.empty(); bytes = session.state.unsent()) {
     if ((session.backend_data & writable) == 0) return false;
     const os::Result result = os::send(session.socket.get(), bytes);
-    if (result.bytes == 0) {
-      if (result.error) failed(session, result.error);
-      if (result.would_block) {
-        session.backend_data &= ~writable;
-        blocked(session);
-      }
-      return false;
+    if (result.error) failed(session, result.error);
+    if (result.would_block) {
+      session.backend_data &= ~writable;
+      blocked(session);
     }
+    if (result.bytes == 0) return false;
     sent(session, result.bytes);
   }
   return true;
@@ -186,10 +184,10 @@ bool EpollServer::flush(Session& session) {
 
 /// Sends what is queued, takes the next step of an end, re-arms. True: more has come; the caller keeps the strand.
 bool EpollServer::advance(Session& session, std::uint32_t& events) {
-  for (int round = 0; round < rounds_at_once && !session.state.quiet(); ++round) {
+  int round = 0;
+  do
     dispatch(session);
-    if (!flush(session)) break;
-  }
+  while (flush(session) && session.state.wants_send() && ++round < rounds_at_once);
   if (session.state.next() == Step::shut_down) shut_down(session);
   keep_time(session);
   if (session.state.next() >= Step::close) {
@@ -198,7 +196,7 @@ bool EpollServer::advance(Session& session, std::uint32_t& events) {
   }
   // Of what was told once no event will tell again: bytes that lie there, and a callback that is due though all was sent.
   const bool more = ((session.backend_data & readable) && session.state.wants_receive()) ||
-                    (!session.state.quiet() && session.state.wants_send() && session.state.unsent_bytes() == 0);
+                    (session.state.wants_send() && session.state.unsent_bytes() == 0);
   return !release(session, events, more, [&] { return arm(session); });
 }
 
@@ -304,8 +302,8 @@ inline os::Error EpollServer::arm(Session& session) {
   return error;
 }
 
-os::Error EpollServer::watch(const Instance& instance, int operation, os::Handle handle,
-                             std::uint32_t events, std::uint64_t tag) {
+os::Error EpollServer::watch(const Instance& instance, int operation, os::Handle handle, std::uint32_t events,
+                             std::uint64_t tag) {
   epoll_event event{.events = events, .data = {.u64 = tag}};
   if (::epoll_ctl(instance.epoll.get(), operation, handle, &event) == 0) return {};
   return os::last_error();

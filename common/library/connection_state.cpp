@@ -92,6 +92,12 @@ void ConnectionState::expired(std::uint64_t acknowledged, Time now) {
   }
 }
 
+void ConnectionState::send_promised(Bytes bytes, bool told_congested) {
+  if (phase_ > Phase::closing || fin_sent_)
+    return;  // what was promised before a close is sent before its FIN
+  append(bytes, told_congested || unsent_bytes() + bytes.size() > options_->high_mark);
+}
+
 SendResult ConnectionState::no_room(std::size_t bytes) {
   if (bytes > options_->hard_cap) return SendResult::too_large;
   turned_away();

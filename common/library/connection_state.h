@@ -87,13 +87,12 @@ class ConnectionState {
 
   // ---- what to do -----------------------------------------------------------------------------------------
   bool wants_receive() const;
-  bool wants_send() const { return unsent_bytes() > 0 || due() != Due::nothing; }
+  bool wants_send() const { return !quiet() && (unsent_bytes() > 0 || due() != Due::nothing); }
   /// Open, no callback due, no end under way: as at most times.
   bool in_flow() const {
     return phase_ == Phase::open && !keeps_ && !drained_ && !peer_finished_ && !finishing_;
   }
-  /// ... and nothing queued.
-  bool quiet() const { return !queue_ && in_flow(); }
+  bool quiet() const { return in_flow() && !queue_; }  ///< ... and nothing queued: as after most turns
   /// The next bytes for the system. They do not move until sent() has counted them, even as more is queued.
   Bytes unsent();
   std::size_t unsent_bytes() const;
@@ -136,6 +135,7 @@ class ConnectionState {
   Queue& make_queue();
   void drop_queue();
   void keep(Bytes);
+  void append(Bytes, bool congests);
   SendResult no_room(std::size_t bytes);
   CloseReason own_reason() const;
   Time write_deadline() const;
@@ -194,6 +194,7 @@ inline Time ConnectionState::write_deadline() const {
 }
 
 inline bool ConnectionState::wants_receive() const {
+  // Most of the time:
   if (phase_ == Phase::open && !peer_finished_ && !paused_ && !congested_ && !closes_later_) return true;
   if (peer_finished_ || ended()) return false;
   if (phase_ != Phase::open) return true;
@@ -205,8 +206,8 @@ inline bool ConnectionState::wants_receive() const {
 inline bool ConnectionState::received(Bytes bytes, Time now) {
   moved_ = now;
   if (phase_ == Phase::open && !paused_ && !keeps_) return true;
-  if (phase_ == Phase::open) keep(bytes);  // contract 6: read on while closing, or unread input would reset
-  return false;
+  if (phase_ == Phase::open) keep(bytes);
+  return false;  // contract 6: read on while closing, or unread input would reset
 }
 
 inline Bytes ConnectionState::unsent() {
@@ -231,18 +232,18 @@ inline void ConnectionState::drop_queue() {
 
 inline SendResult ConnectionState::send(Bytes bytes) {
   if (!takes_sends()) return SendResult::gone;
-  if (unsent_bytes() + bytes.size() > options_->hard_cap) return no_room(bytes.size());
-  send_promised(bytes);
+  const std::size_t waiting = unsent_bytes() + bytes.size();
+  if (waiting > options_->hard_cap) return no_room(bytes.size());
+  append(bytes, waiting > options_->high_mark);
   return congested_ ? SendResult::congested : SendResult::queued;
 }
 
-inline void ConnectionState::send_promised(Bytes bytes, bool told_congested) {
-  if (phase_ > Phase::closing || fin_sent_ || bytes.empty())
-    return;  // what was promised before a close is sent before its FIN
+inline void ConnectionState::append(Bytes bytes, bool congests) {
+  if (bytes.empty()) return;
   Queue& queue = queue_ ? *queue_ : make_queue();
   std::vector<std::byte>& last = queue.lent ? queue.back : queue.front;
   last.insert(last.end(), bytes.begin(), bytes.end());
-  if (!told_congested && queue.unsent() <= options_->high_mark) return;
+  if (!congests) return;
   congested_ = true;
   drained_ = false;  // not any more; the next fall owes it anew
 }
@@ -263,7 +264,7 @@ inline void ConnectionState::sent(std::size_t count, Time now) {
     congested_ = false;
     drained_ = true;
   }
-  if (queue.empty()) drop_queue();
+  if (queue.empty()) drop_queue();  // last: `queue` is gone
 }
 
 inline Step ConnectionState::next() const {

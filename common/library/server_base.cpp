@@ -139,7 +139,7 @@ void ServerBase::post_command(ConnectionId id, Command::Kind kind) {
   if (!holds(*session)) {
     leave_command(*session, id, {kind});
   } else if (session->id() == id) {
-    apply(*session, {{kind}});
+    apply(*session, std::vector<Command>{{kind}});
   }
 }
 

@@ -23,10 +23,10 @@ inline constexpr unsigned slot_bits = 20;
 static_assert(most_connections == 1u << slot_bits);
 inline constexpr std::uint64_t last_generation = (std::uint64_t{1} << (64 - slot_bits)) - 1;
 
-constexpr std::uint32_t slot_of(ConnectionId id) {
+inline std::uint32_t slot_of(ConnectionId id) {
   return static_cast<std::uint32_t>(id.value & (most_connections - 1));
 }
-constexpr std::uint64_t generation_of(ConnectionId id) {
+inline std::uint64_t generation_of(ConnectionId id) {
   return id.value >> slot_bits;
 }
 constexpr ConnectionId make_id(std::uint32_t slot, std::uint64_t generation) {

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #include <ladder/server.h>

@@ -18,7 +18,6 @@
 #include <cstdint>
 #include <memory>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #include <ladder/server.h>

@@ -25,6 +25,9 @@
 #include <utility>
 #include <vector>
 
+#include "common/library/slot_map.h"
+#include <ladder/server.h>
+
 using namespace ladder;
 using namespace std::chrono_literals;
 

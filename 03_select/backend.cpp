@@ -149,7 +149,7 @@ bool SelectServer::advance(Session& session, std::uint32_t& events) {
   const bool more = session.state.wants_send() && session.state.unsent_bytes() == 0;
   return !release(session, events, more, [&] {
     watch(session);
-    return std::error_code{};
+    return os::Error{};
   });
 }
 

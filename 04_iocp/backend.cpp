@@ -118,7 +118,7 @@ class IocpServer final : public ServerBase {
   void run_timekeeper();
   bool accept_again();
 
-  std::error_code arm(Session&);
+  os::Error arm(Session&);
   void post_accept(Accept&);
   std::error_code try_accept(Accept&);
   void rest(Accept&, std::error_code);
@@ -355,7 +355,7 @@ void IocpServer::run() {
 
 /// Starts what the connection waits for. The last thing before the release: its packet may come while this call is under way.
 /// A receive of no bytes: it is done when there are some, and until then it holds no buffer.
-std::error_code IocpServer::arm(Session& session) {
+os::Error IocpServer::arm(Session& session) {
   Operation& receive = operations_of(session).receive;
   if (receive.pending || !session.state.wants_receive()) return {};
   WSABUF nothing{};

@@ -92,9 +92,9 @@ class EpollServer final : public ServerBase {
   void take_wakes(Instance&);
   void expire(Instance&);
 
-  std::error_code arm(Session&);
-  std::error_code watch(const Instance&, int operation, os::Handle, std::uint32_t events, std::uint64_t tag);
-  std::error_code watch_listener(const Instance&, bool again);
+  os::Error arm(Session&);
+  os::Error watch(const Instance&, int operation, os::Handle, std::uint32_t events, std::uint64_t tag);
+  os::Error watch_listener(const Instance&, bool again);
   void rest(const Instance&, const std::error_code&);
   void set_timer(Instance&);
   Instance& instance_of(const Session& session) { return *instances_[session.home]; }
@@ -266,7 +266,7 @@ void EpollServer::expire(Instance& instance) {
     try {
       if (*id != listener_id)
         instance.wakes.notify(*id);
-      else if (const std::error_code error = watch_listener(instance, true))
+      else if (const os::Error error = watch_listener(instance, true))
         rest(instance, error);
     } catch (const std::bad_alloc&) {  // no memory for the notification
       serve(*id, timer_event);
@@ -291,7 +291,7 @@ void EpollServer::run() {
 
 /// Has the connection watched; told of room only once there was none, since most never fill their socket. The last thing
 /// before the release: an event may come while this call is under way.
-std::error_code EpollServer::arm(Session& session) {
+inline os::Error EpollServer::arm(Session& session) {
   const bool full = (session.backend_data & writable) == 0;
   const std::uint32_t wanted = watched | (full ? watched_for_room : 0);
   if ((session.backend_data & wanted) == wanted) return {};
@@ -302,16 +302,16 @@ std::error_code EpollServer::arm(Session& session) {
   return error;
 }
 
-std::error_code EpollServer::watch(const Instance& instance, int operation, os::Handle handle,
-                                   std::uint32_t events, std::uint64_t tag) {
+os::Error EpollServer::watch(const Instance& instance, int operation, os::Handle handle, std::uint32_t events,
+                             std::uint64_t tag) {
   epoll_event event{.events = events, .data = {.u64 = tag}};
   if (::epoll_ctl(instance.epoll.get(), operation, handle, &event) == 0) return {};
-  return {errno, std::system_category()};
+  return os::last_error();
 }
 
 /// Shared: one-shot, so that one worker comes for a newcomer. Of several instances the kernel wakes one whose worker
 /// sleeps, and not all (EPOLLEXCLUSIVE): a worker that is held up holds up no newcomer.
-std::error_code EpollServer::watch_listener(const Instance& instance, bool again) {
+os::Error EpollServer::watch_listener(const Instance& instance, bool again) {
   const int operation = shared_ && again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
   const std::uint32_t events = EPOLLIN | (shared_ ? EPOLLONESHOT : EPOLLEXCLUSIVE);
   return watch(instance, operation, listener().handle(), events, listener_tag);

@@ -183,7 +183,7 @@ bool BlockingBase::release_strand(Session& session) {
   return release(session, events, false, [&] {
     ++session.changes;
     os::wake_all(session.changes);
-    return std::error_code{};
+    return os::Error{};
   });
 }
 

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #include <ladder/server.h>
@@ -21,24 +20,10 @@ Milliseconds a_look(Milliseconds write_timeout) {
 
 constinit thread_local ConnectionState::Spare* ConnectionState::Spare::mine_ = nullptr;
 
-void ConnectionState::make_queue() {
-  if (Spare::mine_) queue_ = std::move(Spare::mine_->queue_);
-  if (!queue_) queue_ = std::make_unique<Queue>();
-}
-
-/// The queue is empty.
-void ConnectionState::drop_queue() {
-  if (!Spare::mine_ || Spare::mine_->queue_ || queue_->capacity() > Spare::mine_->most_)
-    return queue_.reset();
-  queue_->front.clear();
-  queue_->front_sent = 0;
-  queue_->blocked_since = Time::max();
-  Spare::mine_->queue_ = std::move(queue_);
-}
-
 void ConnectionState::keep(Bytes bytes) {
-  std::vector<std::byte>& kept = queue().kept;
+  std::vector<std::byte>& kept = (queue_ ? *queue_ : make_queue()).kept;
   kept.insert(kept.end(), bytes.begin(), bytes.end());
+  keeps_ = true;
 }
 
 void ConnectionState::peer_finished(Time now) {
@@ -47,7 +32,7 @@ void ConnectionState::peer_finished(Time now) {
 }
 
 void ConnectionState::blocked(std::uint64_t acknowledged, Time now) {
-  if (!queue_ || queue_->blocked_since != Time::max()) return;
+  if (unsent_bytes() == 0 || queue_->blocked_since != Time::max()) return;
   queue_->blocked_since = now;
   // Taken when the timer starts, or its first end would always look like progress.
   queue_->acknowledged = acknowledged;
@@ -106,31 +91,22 @@ void ConnectionState::expired(std::uint64_t acknowledged, Time now) {
   }
 }
 
-SendResult ConnectionState::send(Bytes bytes) {
-  if (!takes_sends()) return SendResult::gone;
-  if (bytes.size() > options_->hard_cap) return SendResult::too_large;
-  if (unsent_bytes() + bytes.size() > options_->hard_cap) {
-    turned_away();
-    return SendResult::full;
-  }
-  send_promised(bytes);
-  return congested_ ? SendResult::congested : SendResult::queued;
+void ConnectionState::send_promised(Bytes bytes, bool told_congested) {
+  if (phase_ > Phase::closing || fin_sent_)
+    return;  // what was promised before a close is sent before its FIN
+  append(bytes, told_congested || unsent_bytes() + bytes.size() > options_->high_mark);
+}
+
+SendResult ConnectionState::no_room(std::size_t bytes) {
+  if (bytes > options_->hard_cap) return SendResult::too_large;
+  turned_away();
+  return SendResult::full;
 }
 
 void ConnectionState::turned_away() {
   if (phase_ != Phase::open) return;
   congested_ = unsent_bytes() > 0;  // else they have gone meanwhile
   drained_ = !congested_;
-}
-
-void ConnectionState::send_promised(Bytes bytes, bool told_congested) {
-  if (phase_ > Phase::closing || fin_sent_ || bytes.empty())
-    return;  // what was promised before a close is sent before its FIN
-  std::vector<std::byte>& back = queue().back;
-  back.insert(back.end(), bytes.begin(), bytes.end());
-  if (!told_congested && unsent_bytes() <= options_->high_mark) return;
-  congested_ = true;
-  drained_ = false;  // not any more; the next fall owes it anew
 }
 
 void ConnectionState::expire_at(Time time) {
@@ -166,14 +142,15 @@ void ConnectionState::close_for(CloseReason reason) {
   phase_ = Phase::closing;
   reason_ = reason;
   deadline_ = Time::max();
-  if (queue_) std::vector<std::byte>().swap(queue_->kept);
-  drop_if_empty();
+  take_kept();
 }
 
 std::vector<std::byte> ConnectionState::take_kept() {
   std::vector<std::byte> kept;
-  if (queue_) kept.swap(queue_->kept);
-  drop_if_empty();
+  keeps_ = false;
+  if (!queue_) return kept;
+  kept.swap(queue_->kept);
+  if (queue_->empty()) drop_queue();
   return kept;
 }
 

@@ -18,7 +18,6 @@
 #include <cstdint>
 #include <memory>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #include <ladder/server.h>
@@ -87,7 +86,12 @@ class ConnectionState {
 
   // ---- what to do -----------------------------------------------------------------------------------------
   bool wants_receive() const;
-  bool wants_send() const { return unsent_bytes() > 0 || due() != Due::nothing; }
+  bool wants_send() const { return !quiet() && (unsent_bytes() > 0 || due() != Due::nothing); }
+  /// Open, no callback due, no end under way: as at most times.
+  bool in_flow() const {
+    return phase_ == Phase::open && !keeps_ && !drained_ && !peer_finished_ && !finishing_;
+  }
+  bool quiet() const { return in_flow() && !queue_; }  ///< ... and nothing queued: as after most turns
   /// The next bytes for the system. They do not move until sent() has counted them, even as more is queued.
   Bytes unsent();
   std::size_t unsent_bytes() const;
@@ -116,25 +120,22 @@ class ConnectionState {
 
   /// Bytes under way. It exists only while there are some, so an idle connection costs one pointer.
   struct Queue {
-    std::vector<std::byte> front, back;  // front is with the system; back grows
+    std::vector<std::byte> front, back;  // back: what was queued while front was with the system
     std::size_t front_sent = 0;
+    bool lent = false;                 // unsent() has handed out front: it must not move
     std::vector<std::byte> kept;       // received, and not yet delivered for a pause
     std::uint64_t acknowledged = 0;    // by the peer, at the last of these looks
     Time blocked_since = Time::max();  // the system would take no more, nor the peer; Time::max(): it takes
     Time next_look{};                  // whether the peer has acknowledged something
-    bool empty() const { return front.size() == front_sent && back.empty() && kept.empty(); }
-    std::size_t capacity() const { return front.capacity() + back.capacity() + kept.capacity(); }
+    std::size_t unsent() const { return front.size() - front_sent + back.size(); }
+    bool empty() const { return front.empty() && kept.empty(); }
+    std::size_t capacity() const { return front.capacity() + back.capacity(); }  // kept has none
   };
-  Queue& queue() {
-    if (!queue_) make_queue();
-    return *queue_;
-  }
-  void make_queue();
-  void drop_if_empty() {
-    if (queue_ && queue_->empty()) drop_queue();
-  }
+  Queue& make_queue();
   void drop_queue();
   void keep(Bytes);
+  void append(Bytes, bool congests);
+  SendResult no_room(std::size_t bytes);
   CloseReason own_reason() const;
   Time write_deadline() const;
   void look_at_peer(std::uint64_t acknowledged, Time now);
@@ -146,18 +147,20 @@ class ConnectionState {
   Time deadline_ = Time::max();     // open: the service's own; lingering: the close timeout's
   std::uint32_t deferred_ = 0;      // answers that other threads owe
   int error_ = 0;
-  Phase phase_ = Phase::open;
   CloseReason reason_ = CloseReason::local;
-  bool listens_ : 1 = true;     // on_receive is there
-  bool paused_ : 1 = false;     // by the service
-  bool congested_ : 1 = false;  // above the high mark, and not yet down to the low one
-  bool drained_ : 1 = false;    // on_drained is owed
-  bool peer_finished_ : 1 = false;
-  bool end_told_ : 1 = false;
-  bool finishing_ : 1 = false;     // finish() was called
-  bool fin_sent_ : 1 = false;      // ... and the FIN is out
-  bool closes_later_ : 1 = false;  // for reason_, when nothing is owed any more
-  bool generic_ : 1 = false;  // error_ is one of std::errc: a code without its category means something else
+  using Flag = std::uint8_t;  // not bool: of these the compiler asks for several with one test
+  Phase phase_ : 3 = Phase::open;
+  Flag paused_ : 1 = false;     // by the service
+  Flag congested_ : 1 = false;  // above the high mark, and not yet down to the low one
+  Flag drained_ : 1 = false;    // on_drained is owed
+  Flag keeps_ : 1 = false;      // bytes in Queue::kept
+  Flag peer_finished_ : 1 = false;
+  Flag finishing_ : 1 = false;  // finish() was called
+  Flag fin_sent_ : 1 = false;   // ... and the FIN is out
+  Flag end_told_ : 1 = false;
+  Flag closes_later_ : 1 = false;  // for reason_, when nothing is owed any more
+  Flag listens_ : 1 = true;        // on_receive is there
+  Flag generic_ : 1 = false;  // error_ is one of std::errc: a code without its category means something else
 };
 
 /// On the stack of a thread that serves connections: keeps the queue that emptied last for the next one that is needed, so
@@ -180,7 +183,7 @@ class ConnectionState::Spare {
 // ---- what each message asks, inline
 
 inline std::size_t ConnectionState::unsent_bytes() const {
-  return queue_ && !ended() ? queue_->front.size() - queue_->front_sent + queue_->back.size() : 0;
+  return queue_ && !ended() ? queue_->unsent() : 0;
 }
 
 inline Time ConnectionState::write_deadline() const {
@@ -190,6 +193,8 @@ inline Time ConnectionState::write_deadline() const {
 }
 
 inline bool ConnectionState::wants_receive() const {
+  // Most of the time:
+  if (phase_ == Phase::open && !peer_finished_ && !paused_ && !congested_ && !closes_later_) return true;
   if (peer_finished_ || ended()) return false;
   if (phase_ != Phase::open) return true;
   if (closes_later_) return false;  // a stop waits for answers that are owed, and takes no new question
@@ -199,32 +204,66 @@ inline bool ConnectionState::wants_receive() const {
 
 inline bool ConnectionState::received(Bytes bytes, Time now) {
   moved_ = now;
-  if (phase_ != Phase::open) return false;  // contract 6: read on while closing, or unread input would reset
-  if (!paused_ && !(queue_ && !queue_->kept.empty())) return true;
-  keep(bytes);
-  return false;
+  if (phase_ == Phase::open && !paused_ && !keeps_) return true;
+  if (phase_ == Phase::open) keep(bytes);
+  return false;  // contract 6: read on while closing, or unread input would reset
 }
 
 inline Bytes ConnectionState::unsent() {
   if (!queue_ || ended()) return {};
-  if (queue_->front_sent == queue_->front.size()) {
-    queue_->front.clear();
-    queue_->front_sent = 0;
-    std::swap(queue_->front, queue_->back);
-  }
+  queue_->lent = !queue_->front.empty();
   return Bytes(queue_->front).subspan(queue_->front_sent);
+}
+
+inline ConnectionState::Queue& ConnectionState::make_queue() {
+  if (Spare::mine_) queue_.swap(Spare::mine_->queue_);
+  if (!queue_) queue_ = std::make_unique<Queue>();
+  return *queue_;
+}
+
+/// The queue is empty.
+inline void ConnectionState::drop_queue() {
+  if (Spare::mine_ && !Spare::mine_->queue_ && queue_->capacity() <= Spare::mine_->most_)
+    queue_.swap(Spare::mine_->queue_);
+  else
+    queue_.reset();
+}
+
+inline SendResult ConnectionState::send(Bytes bytes) {
+  if (!takes_sends()) return SendResult::gone;
+  const std::size_t waiting = unsent_bytes() + bytes.size();
+  if (waiting > options_->hard_cap) return no_room(bytes.size());
+  append(bytes, waiting > options_->high_mark);
+  return congested_ ? SendResult::congested : SendResult::queued;
+}
+
+inline void ConnectionState::append(Bytes bytes, bool congests) {
+  if (bytes.empty()) return;
+  Queue& queue = queue_ ? *queue_ : make_queue();
+  std::vector<std::byte>& last = queue.lent ? queue.back : queue.front;
+  last.insert(last.end(), bytes.begin(), bytes.end());
+  if (!congests) return;
+  congested_ = true;
+  drained_ = false;  // not any more; the next fall owes it anew
 }
 
 inline void ConnectionState::sent(std::size_t count, Time now) {
   moved_ = now;
   if (!queue_ || ended()) return;
-  queue_->front_sent += count;
-  queue_->blocked_since = Time::max();
-  if (congested_ && unsent_bytes() <= options_->low_mark) {
+  Queue& queue = *queue_;
+  queue.blocked_since = Time::max();
+  queue.front_sent += count;
+  if (queue.front_sent == queue.front.size()) {
+    queue.front.clear();
+    queue.front_sent = 0;
+    queue.lent = false;
+    if (!queue.back.empty()) queue.front.swap(queue.back);
+  }
+  if (congested_ && queue.unsent() <= options_->low_mark) {
     congested_ = false;
     drained_ = true;
   }
-  drop_if_empty();
+  if (queue.empty()) drop_queue();  // last: `queue` is gone
 }
 
 inline Step ConnectionState::next() const {
@@ -248,8 +287,7 @@ inline Step ConnectionState::next() const {
 
 inline Due ConnectionState::due() const {
   if (phase_ != Phase::open) return Due::nothing;  // after close() only on_close follows
-  const bool kept = queue_ && !queue_->kept.empty();
-  if (!paused_ && kept) return Due::receive;
+  if (!paused_ && keeps_) return Due::receive;
   if (!paused_ && peer_finished_ && !end_told_) return Due::end;
   return drained_ ? Due::drained : Due::nothing;
 }
@@ -258,7 +296,7 @@ inline Time ConnectionState::deadline() const {
   if (ended()) return Time::max();
   const Time earliest = std::min(deadline_, write_deadline());
   const bool may_idle =
-      phase_ == Phase::open && unsent_bytes() == 0 && deferred_ == 0 && options_->idle_timeout.count() > 0;
+      options_->idle_timeout.count() > 0 && phase_ == Phase::open && unsent_bytes() == 0 && deferred_ == 0;
   return may_idle ? std::min(earliest, after(moved_, options_->idle_timeout)) : earliest;
 }
 

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -106,16 +105,15 @@ SendResult ServerBase::send(ConnectionId id, Bytes bytes) {
   if (holds(*session)) return session->id() == id ? session->state.send(bytes) : SendResult::gone;
   const bool too_large = bytes.size() > options_.hard_cap;
   if (too_large) bytes = {};  // still asked whether it is gone
-  const SendResult result = leave_command(*session, slot_of(id), generation_of(id),
-                                          {Command::Kind::send, {bytes.begin(), bytes.end()}});
+  const SendResult result = leave_command(*session, id, {Command::Kind::send, {bytes.begin(), bytes.end()}});
   return too_large && result != SendResult::gone ? SendResult::too_large : result;
 }
 
 /// Left for the holder even by the holder itself: a task never runs inside another callback.
 bool ServerBase::post(ConnectionId id, std::function<void(Connection&)> task) {
   Session* session = sessions_.find(slot_of(id));
-  return session && leave_command(*session, slot_of(id), generation_of(id),
-                                  {.kind = Command::Kind::task, .task = std::move(task)}) != SendResult::gone;
+  return session && leave_command(*session, id, {.kind = Command::Kind::task, .task = std::move(task)}) !=
+                        SendResult::gone;
 }
 
 void ServerBase::pause(ConnectionId id) {
@@ -138,20 +136,17 @@ void ServerBase::post_command(ConnectionId id, Command::Kind kind) {
   Session* session = sessions_.find(slot_of(id));
   if (!session) return;
   if (!holds(*session)) {
-    leave_command(*session, slot_of(id), generation_of(id), {kind});
+    leave_command(*session, id, {kind});
   } else if (session->id() == id) {
-    Pending mine{.commands = {{kind}}};
-    apply(*session, mine);
+    apply(*session, std::vector<Command>{{kind}});
   }
 }
 
-SendResult ServerBase::leave_command(Session& session, std::uint32_t slot,
-                                     std::optional<std::uint64_t> generation, Command command) {
+SendResult ServerBase::leave_command(Session& session, std::optional<ConnectionId> id, Command command) {
   std::size_t backlog = 0;
   const bool sends_bytes = !command.bytes.empty();  // of no bytes nothing drains
-  const auto posted =
-      session.strand.post(generation, std::move(command), options_.hard_cap, backlog,
-                          [&](std::uint64_t current) { notify(session, make_id(slot, current)); });
+  const auto posted = session.strand.post(id, std::move(command), options_.hard_cap, backlog,
+                                          [&](ConnectionId current) { notify(session, current); });
   if (posted == Strand::Posted::gone) return SendResult::gone;
   if (posted == Strand::Posted::full) return SendResult::full;
   return sends_bytes && backlog > options_.high_mark ? SendResult::congested : SendResult::queued;
@@ -160,7 +155,7 @@ SendResult ServerBase::leave_command(Session& session, std::uint32_t slot,
 void ServerBase::broadcast(Command::Kind kind, Time until) {
   for (std::uint32_t slot = 0; slot < sessions_.used();)
     try {
-      leave_command(*sessions_.find(slot), slot, std::nullopt, {kind});
+      leave_command(*sessions_.find(slot), std::nullopt, {kind});
       ++slot;
     } catch (const std::bad_alloc&) {  // nobody is left out, and a stop can wait
       if (Clock::now() >= until) return;
@@ -270,7 +265,7 @@ Session* ServerBase::admit(os::Accepted accepted, Time now, std::uint32_t home) 
   session.peer = accepted.peer;
   session.state = ConnectionState(options_, now, static_cast<bool>(callbacks_.on_receive));
   session.home = home;
-  session.timer.id = make_id(*slot, session.strand.start_session());
+  session.strand.start_session(*slot);
   return &session;
 }
 
@@ -292,19 +287,14 @@ void ServerBase::open(Session& session) {
   if (stopping()) begin_stop(session);  // the broadcast may have come before the session was there
 }
 
-Session* ServerBase::try_acquire(ConnectionId id, std::uint32_t& events) {
-  Session* session = sessions_.find(slot_of(id));
-  Pending pending;
-  if (!session || !session->strand.try_acquire(generation_of(id), events, pending)) return nullptr;
-  held_ = {session, 0, clock_before_moves()};
-  events = pending.events;
-  if (pending.commands.empty() && !pending.turned_away) return session;
-  apply(*session, pending);
-  return session;
+void ServerBase::apply(Session& session, Pending pending) {
+  if (pending.commands) apply(session, *pending.commands);
+  if (pending.events & Pending::turned_away)
+    session.state.turned_away();  // behind the sends that there was room for
 }
 
-void ServerBase::apply(Session& session, Pending& pending) {
-  for (const Command& command : pending.commands)
+void ServerBase::apply(Session& session, const std::vector<Command>& commands) {
+  for (const Command& command : commands)
     switch (command.kind) {
       case Command::Kind::send:
         call(session, [&](Connection&) {
@@ -336,7 +326,6 @@ void ServerBase::apply(Session& session, Pending& pending) {
         abort_for_stop(session);
         break;
     }
-  if (pending.turned_away) session.state.turned_away();  // behind the sends that there was room for
 }
 
 /// The end of a stop's patience.
@@ -381,32 +370,9 @@ void ServerBase::remove(Session& session) {
 
 // ---- holding the strand
 
-template <class Callback>
-void ServerBase::call(Session& session, const Callback& callback) {
-  Connection connection(session, *this, session.id());
-  try {
-    callback(connection);
-  } catch (const std::exception& error) {  // contract 11
-    session.state.failed(CloseReason::exception, {}, Step::reset);
-    log_ended(session, error.what());
-  } catch (...) {
-    session.state.failed(CloseReason::exception, {}, Step::reset);
-    log_ended(session, "an exception of no known type");
-  }
-  held_.now = clock_before_moves();
-}
-
 void ServerBase::log_ended(const Session& session, std::string_view why) try {
   log_.line("connection of " + to_string(session.peer) + " ended: " + std::string(why));
 } catch (const std::bad_alloc&) {  // no memory even to say so
-}
-
-void ServerBase::received(Session& session, Bytes bytes) {
-  bytes_in_.add(bytes.size());
-  call(session, [&](Connection& c) {  // to keep them may find no memory: this connection's loss alone
-    if (session.state.received(bytes, time_of_move()) && callbacks_.on_receive)
-      callbacks_.on_receive(c, bytes);
-  });
 }
 
 void ServerBase::peer_finished(Session& session) {
@@ -455,8 +421,7 @@ void ServerBase::dispatch_due(Session& session) {
 /// are gone.
 void ServerBase::collect_promised(Session& session) {
   if (!session.state.closing()) return;
-  Pending pending{.commands = session.strand.close()};
-  apply(session, pending);
+  if (const auto commands = session.strand.close()) apply(session, *commands);
 }
 
 void ServerBase::shut_down(Session& session) {
@@ -492,7 +457,7 @@ void ServerBase::look_at_clock(Session& session) try {
     if (nothing_to_lose(session, now)) return session.state.stop_lingering();
     deadline = std::min(deadline, now + acknowledgement_pause);
   }
-  if (deadline < session.timer.due && homes_[session.home].timers.set(session.timer, deadline))
+  if (deadline < session.timer.due && homes_[session.home].timers.set(session.timer, session.id(), deadline))
     earlier_deadline(session.home);
 } catch (const std::bad_alloc&) {  // a connection without a deadline would stay for ever
   failed(session, std::make_error_code(std::errc::not_enough_memory));
@@ -516,7 +481,7 @@ void ServerBase::tell_of_shortage(const std::error_code& error, Time now) {
 
 void ServerBase::accept_later(Time now, std::uint32_t home) {
   auto& [timers, timer] = homes_[home];
-  if (timers.set(timer, now + accept_pause)) earlier_deadline(home);
+  if (timers.set(timer, listener_id, now + accept_pause)) earlier_deadline(home);
 }
 
 void ServerBase::wait_failed(const std::error_code& error) {

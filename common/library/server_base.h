@@ -13,6 +13,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -40,15 +41,15 @@ namespace ladder {
 struct Session {
   Strand strand{};
   os::Descriptor socket{};
-  std::uint32_t backend_data = 0;          // the backend's own
-  std::atomic<std::uint32_t> changes = 0;  // the model's: what a thread waits on
-  // Which timers and which waker it belongs to: a number that the model gives.
-  std::uint32_t home = 0;
-  Timer timer{};  // the next look at its deadlines
-  ConnectionId id() const { return timer.id; }
+  std::uint32_t backend_data = 0;  // the backend's own
+  // The next look at its deadlines. Here and below what follows may use the padding.
+  [[no_unique_address]] Timer timer{};
+  std::uint32_t home = 0;  // which timers and which waker it belongs to: a number that the model gives
   std::any context{};
   Endpoint peer{};
-  ConnectionState state{};
+  [[no_unique_address]] ConnectionState state{};
+  std::atomic<std::uint32_t> changes = 0;  // the model's: what a thread waits on
+  ConnectionId id() const { return strand.id(); }
 };
 
 class ServerBase;
@@ -164,7 +165,7 @@ class ServerBase : public Server {
   void blocked(Session&);                  ///< the system takes no more: the write timeout runs from now
   void failed(Session&, std::error_code);  ///< the system reported an error of this connection
   void dispatch(Session& session) {        ///< makes the callbacks that have fallen due, each once
-    if (session.state.due() != Due::nothing || session.state.closing()) dispatch_due(session);
+    if (!session.state.in_flow()) dispatch_due(session);
   }
   void shut_down(Session&);  ///< Step::shut_down: FIN
   /// Lets a passed deadline act, and notes the next one.
@@ -209,13 +210,14 @@ class ServerBase : public Server {
   void look_at_clock(Session&);
   void log_ended(const Session&, std::string_view why);
   static bool nothing_to_lose(const Session&, Time now);
-  void apply(Session&, Pending&);
+  void apply(Session&, Pending);
+  void apply(Session&, const std::vector<Command>&);
   void collect_promised(Session&);
   void begin_stop(Session&);
   void abort_for_stop(Session&);
   void remove(Session&);
   void post_command(ConnectionId, Command::Kind);
-  SendResult leave_command(Session&, std::uint32_t slot, std::optional<std::uint64_t> generation, Command);
+  SendResult leave_command(Session&, std::optional<ConnectionId>, Command);
   bool stopping() const { return stage_ >= Stage::stopping; }
   void enter_stage(Stage);
   void broadcast(Command::Kind, Time until);
@@ -232,7 +234,7 @@ class ServerBase : public Server {
   SlotMap<Session> sessions_;
   struct Home {
     TimerQueue timers{};
-    Timer accepts_again{.id = listener_id};
+    Timer accepts_again{};
   };
   std::vector<Home> homes_;
   std::shared_ptr<Deferred::Link> link_;
@@ -273,8 +275,43 @@ class ServerBase : public Server {
   std::array<std::atomic<std::uint64_t>, close_reasons> closed_{};
 };
 
+// ---- what each message takes, inline
+
+inline Session* ServerBase::try_acquire(ConnectionId id, std::uint32_t& events) {
+  Session* session = sessions_.find(slot_of(id));
+  Pending pending;
+  if (!session || !session->strand.try_acquire(id, events, pending)) return nullptr;
+  held_ = {session, 0, clock_before_moves()};
+  events = pending.events;
+  if (events & (Pending::commanded | Pending::turned_away)) apply(*session, std::move(pending));
+  return session;
+}
+
+template <class Callback>
+inline void ServerBase::call(Session& session, const Callback& callback) {
+  Connection connection(session, *this, session.id());
+  try {
+    callback(connection);
+  } catch (const std::exception& error) {  // contract 11
+    session.state.failed(CloseReason::exception, {}, Step::reset);
+    log_ended(session, error.what());
+  } catch (...) {
+    session.state.failed(CloseReason::exception, {}, Step::reset);
+    log_ended(session, "an exception of no known type");
+  }
+  held_.now = clock_before_moves();
+}
+
+inline void ServerBase::received(Session& session, Bytes bytes) {
+  bytes_in_.add(bytes.size());
+  call(session, [&](Connection& c) {  // to keep them may find no memory: this connection's loss alone
+    if (session.state.received(bytes, time_of_move()) && callbacks_.on_receive)
+      callbacks_.on_receive(c, bytes);
+  });
+}
+
 template <class Rearm>
-bool ServerBase::release(Session& session, std::uint32_t& events, bool more, Rearm rearm) {
+inline bool ServerBase::release(Session& session, std::uint32_t& events, bool more, Rearm rearm) {
   if (more && held_.rounds + 1 < rounds_in_a_row) {
     held_ = {&session, held_.rounds + 1, clock_before_moves()};
     events = 0;
@@ -284,21 +321,20 @@ bool ServerBase::release(Session& session, std::uint32_t& events, bool more, Rea
       session.state.takes_sends() ? session.state.unsent_bytes() : Strand::takes_no_more;
   const int rounds = held_.rounds + 1;
   Pending pending;
-  std::error_code error;
+  os::Error error;
   held_ = {};  // once the strand is free, the session may be another thread's
   try {
     if (rounds < rounds_in_a_row
             ? session.strand.release(backlog, pending, error, rearm)
-            : session.strand.yield(
-                  backlog, error, rearm, [&](std::uint64_t) { notify(session, session.id()); }))
+            : session.strand.yield(backlog, error, rearm, [&](ConnectionId id) { notify(session, id); }))
       return true;
   } catch (const std::bad_alloc&) {  // no memory for the notification
-    error = std::make_error_code(std::errc::not_enough_memory);
+    failed(session, std::make_error_code(std::errc::not_enough_memory));
   }
   held_ = {&session, rounds, clock_before_moves()};
   events = pending.events;
   if (error) failed(session, error);
-  apply(session, pending);
+  apply(session, std::move(pending));
   return false;
 }
 

@@ -29,7 +29,7 @@ inline std::uint32_t slot_of(ConnectionId id) {
 inline std::uint64_t generation_of(ConnectionId id) {
   return id.value >> slot_bits;
 }
-inline ConnectionId make_id(std::uint32_t slot, std::uint64_t generation) {
+constexpr ConnectionId make_id(std::uint32_t slot, std::uint64_t generation) {
   return {generation << slot_bits | slot};
 }
 

@@ -28,7 +28,8 @@ class Tally {
   /// This thread's, for good. Threads that share one lose only speed.
   static std::size_t lane() {
     static std::atomic<std::size_t> threads = 0;
-    static thread_local const std::size_t mine = threads++ % lanes;
+    static constinit thread_local std::size_t mine = lanes;
+    if (mine == lanes) mine = threads++ % lanes;
     return mine;
   }
 

@@ -19,7 +19,6 @@ namespace ladder {
 
 /// One connection's entry. It stays where it is while it is in the queue.
 struct Timer {
-  ConnectionId id{};
   Time due = Time::max();   ///< for whoever sets it: when it comes out, if it is not out yet
   std::uint32_t place = 0;  ///< the queue's: where in the heap it stands, from 1; 0: it is not there
 };
@@ -30,13 +29,12 @@ class TimerQueue {
 
   /// Puts the timer in, or moves it. True if it is earlier than all others: whoever sleeps for the next one should be
   /// told. The last free place is kept for an id of 0, of which one waits at a time: it never lacks memory. LIM-08
-  bool set(Timer& timer, Time time) {
+  bool set(Timer& timer, ConnectionId id, Time time) {
     const std::lock_guard lock(mutex_);
     const bool earliest = time < next_.load();
     if (timer.place == 0) {
-      if (timer.id != ConnectionId{} && heap_.size() + 1 >= heap_.capacity())
-        heap_.reserve(2 * heap_.capacity());
-      heap_.push_back({time, &timer});
+      if (id != ConnectionId{} && heap_.size() + 1 >= heap_.capacity()) heap_.reserve(2 * heap_.capacity());
+      heap_.push_back({time, &timer, id});
       timer.place = static_cast<std::uint32_t>(heap_.size());
     }
     heap_[timer.place - 1].time = time;
@@ -58,7 +56,7 @@ class TimerQueue {
     if (next() > now) return std::nullopt;
     const std::lock_guard lock(mutex_);
     if (heap_.empty() || heap_.front().time > now) return std::nullopt;
-    const ConnectionId id = heap_.front().timer->id;
+    const ConnectionId id = heap_.front().id;
     take_out(0);
     return id;
   }
@@ -67,6 +65,7 @@ class TimerQueue {
   struct Entry {
     Time time;
     Timer* timer;
+    ConnectionId id;
   };
 
   void take_out(std::size_t at) {

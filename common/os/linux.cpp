@@ -40,8 +40,12 @@
 
 namespace ladder::os {
 
-std::error_code last_error() {
-  return {errno, std::system_category()};
+Error::operator std::error_code() const {
+  return {number, std::system_category()};
+}
+
+Error last_error() {
+  return {errno};
 }
 
 namespace {
@@ -244,12 +248,18 @@ bool fits_select(Handle handle, std::size_t) {
   return handle < FD_SETSIZE;
 }
 
-void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t seen) {
+template <class Number>
+void wait_while(const std::atomic<Number>& value, Number seen) {
   value.wait(seen);
 }
-void wake_all(std::atomic<std::uint32_t>& value) {
+template <class Number>
+void wake_all(std::atomic<Number>& value) {
   value.notify_all();
 }
+template void wait_while(const std::atomic<std::uint8_t>&, std::uint8_t);
+template void wait_while(const std::atomic<std::uint32_t>&, std::uint32_t);
+template void wake_all(std::atomic<std::uint8_t>&);
+template void wake_all(std::atomic<std::uint32_t>&);
 
 std::size_t usual_stack() {
   pthread_attr_t usual;

@@ -59,10 +59,17 @@ class Descriptor {
   Handle handle_ = no_handle;
 };
 
+/// A system's error by its number alone: a std::error_code is made only where there is an error, not with each message.
+struct Error {
+  int number = 0;
+  explicit operator bool() const { return number != 0; }
+  operator std::error_code() const;
+};
+
 /// What a receive or a send came to.
 struct Result {
   std::size_t bytes = 0;
-  std::error_code error{};   ///< set: nothing was moved, and the connection is over
+  Error error{};             ///< set: nothing was moved, and the connection is over
   bool would_block = false;  ///< set: nothing was moved; try again when the system says so
 };
 
@@ -162,7 +169,7 @@ inline constexpr bool tells_of_unacknowledged = true;
 #endif
 bool unread(Handle socket);  ///< input lies there that nobody has read
 /// Of the last call that failed (errno; of Winsock as std::errc where that has a word for it).
-std::error_code last_error();
+Error last_error();
 
 #ifdef _WIN32
 /// For a model that starts operations of its own.
@@ -194,8 +201,10 @@ bool fits_select(Handle, std::size_t others);
 
 /// Sleeps while `value` is `seen`; may wake for nothing. std::atomic's own wait, but for MinGW-w64's library, whose
 /// notify does not take the lock under which its wait decides to sleep: now and then a wake-up is lost.
-void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t seen);
-void wake_all(std::atomic<std::uint32_t>& value);
+template <class Number>  // std::uint8_t, std::uint32_t
+void wait_while(const std::atomic<Number>& value, Number seen);
+template <class Number>
+void wake_all(std::atomic<Number>& value);
 
 std::string_view platform();  ///< "linux", "windows"
 unsigned cores();

@@ -201,8 +201,12 @@ void cancel(Handle socket) {
 
 }  // namespace
 
-std::error_code last_error() {
-  return to_error(::WSAGetLastError());
+Error::operator std::error_code() const {
+  return to_error(number);
+}
+
+Error last_error() {
+  return {::WSAGetLastError()};
 }
 
 Descriptor make_socket(int family, int type) {
@@ -356,8 +360,7 @@ Result receive(Handle socket, std::span<std::byte> into) {
   if (result.bytes > 0 || result.error || result.would_block) return result;
   // Wine only: where something else has been told of a reset first, recv makes an orderly end of it.
   WSAPOLLFD watch{.fd = socket, .events = POLLRDNORM, .revents = 0};
-  if (::WSAPoll(&watch, 1, 0) == 1 && (watch.revents & POLLERR) != 0)
-    return {.error = to_error(WSAECONNRESET)};
+  if (::WSAPoll(&watch, 1, 0) == 1 && (watch.revents & POLLERR) != 0) return {.error = {WSAECONNRESET}};
   return result;
 }
 
@@ -443,12 +446,18 @@ bool fits_select(Handle, std::size_t others) {
   return others < FD_SETSIZE;
 }
 
-void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t seen) {
-  ::WaitOnAddress(const_cast<std::atomic<std::uint32_t>*>(&value), &seen, sizeof seen, INFINITE);
+template <class Number>
+void wait_while(const std::atomic<Number>& value, Number seen) {
+  ::WaitOnAddress(const_cast<std::atomic<Number>*>(&value), &seen, sizeof seen, INFINITE);
 }
-void wake_all(std::atomic<std::uint32_t>& value) {
+template <class Number>
+void wake_all(std::atomic<Number>& value) {
   ::WakeByAddressAll(&value);
 }
+template void wait_while(const std::atomic<std::uint8_t>&, std::uint8_t);
+template void wait_while(const std::atomic<std::uint32_t>&, std::uint32_t);
+template void wake_all(std::atomic<std::uint8_t>&);
+template void wake_all(std::atomic<std::uint32_t>&);
 
 std::size_t usual_stack() {  // from the header of the program, where the linker wrote it (/STACK)
   const auto* const program = reinterpret_cast<const char*>(::GetModuleHandleW(nullptr));

@@ -73,12 +73,12 @@ TEST_CASE("slot_map: the next occupant of a slot has another id, and the old one
     const std::uint32_t slot = slots.acquire().value();
     CHECK(slot == 0);
     Record& record = *slots.find(slot);
-    const ConnectionId id = make_id(slot, record.strand.start_session());
+    const ConnectionId id = record.strand.start_session(slot);
     CHECK(ids.insert(id.value).second);
     std::size_t backlog = 0;
     if (old)
-      CHECK(record.strand.post(generation_of(*old), {Command::Kind::close}, 1, backlog,
-                               [](std::uint64_t) {}) == Strand::Posted::gone);
+      CHECK(record.strand.post(*old, {Command::Kind::close}, 1, backlog, [](ConnectionId) {}) ==
+            Strand::Posted::gone);
     old = id;
     record.strand.end_session();
     slots.release(slot);

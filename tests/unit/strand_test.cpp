@@ -18,11 +18,15 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <span>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "common/library/slot_map.h"
+#include <ladder/server.h>
 
 using namespace ladder;
 using namespace std::chrono_literals;
@@ -30,27 +34,32 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::size_t cap = 1000;
+constexpr ConnectionId nobody{}, first_id = make_id(7, 1), second_id = make_id(7, 2);
 constexpr std::uint32_t wake_event = 1u << 31;
 
 Command send_of(std::size_t size, std::byte fill = {}) {
   return {Command::Kind::send, std::vector<std::byte>(size, fill)};
 }
 
+std::span<const Command> commands_of(const Pending& pending) {
+  return pending.commands ? std::span<const Command>(*pending.commands) : std::span<const Command>();
+}
+
 const auto arm_well = [] { return std::error_code{}; };
-const auto no_wake = [](std::uint64_t) { FAIL("a wake-up for nobody"); };
+const auto no_wake = [](ConnectionId) { FAIL("a wake-up for nobody"); };
 
 // ---- a session and all that happens to it
 
 /// One strand, its waker, and a witness who notes what came of each command and event.
 struct World {
   Strand strand{};
-  std::uint64_t occupant = 0;  // its generation; 0: there is none
+  ConnectionId occupant{};  // its id; nobody: there is none
   int holders = 0;
-  std::deque<std::uint64_t> wakes{};  // notified, and not yet answered
+  std::deque<ConnectionId> wakes{};  // notified, and not yet answered
   const char* fault = nullptr;
 
   struct Wished {
-    std::uint64_t of;  // the generation that it was posted to
+    ConnectionId of;  // the id that it was posted to
     int received = 0;
   };
   std::map<int, Wished> commands{};  // those that were taken, by number
@@ -58,18 +67,18 @@ struct World {
   std::map<std::uint64_t, Wished> events{};
 
   auto wake() {
-    return [this](std::uint64_t generation) {
-      check(generation == occupant, "a wake-up for one who is gone");
-      wakes.push_back(generation);
+    return [this](ConnectionId id) {
+      check(id == occupant, "a wake-up for one who is gone");
+      wakes.push_back(id);
     };
   }
   void check(bool good, const char* otherwise) {
     if (!good && !fault) fault = otherwise;
   }
 
-  void holds(std::uint64_t generation, const Pending& pending) {
+  void holds(ConnectionId id, const Pending& pending) {
     check(++holders == 1, "two hold the strand");
-    check(generation == occupant, "the strand of one who is gone");
+    check(id == occupant, "the strand of one who is gone");
     read(pending);
   }
   void read(const Pending& pending) {
@@ -78,7 +87,7 @@ struct World {
         ++event.received;
         check(event.of == occupant, "an event of another session's");
       }
-    for (const Command& command : pending.commands)
+    for (const Command& command : commands_of(pending))
       for (const std::byte byte : command.bytes) {  // each poster's send has one
         const int number = static_cast<int>(byte);
         order.push_back(number);
@@ -91,7 +100,7 @@ struct World {
   void moves_out() {
     check(holders == 1, "ended without the strand");
     strand.end_session();
-    occupant = 0;
+    occupant = nobody;
     holders = 0;
   }
 };
@@ -102,7 +111,7 @@ class Actor {
   virtual ~Actor() = default;
   virtual bool can(const World&) const = 0;  ///< whether it has a step to make now
   virtual void step(World&) = 0;
-  virtual bool answers(std::uint64_t) const { return false; }  ///< it is on its way to answer this waker
+  virtual bool answers(ConnectionId) const { return false; }  ///< it is on its way to answer this waker
 };
 using Cast = std::vector<std::unique_ptr<Actor>>;
 
@@ -111,11 +120,11 @@ class Holder : public Actor {
   enum class Fate { releases, hands_over, cannot_arm, leaves };
   explicit Holder(Fate fate) : fate_(fate) {}
 
-  void try_acquire(World& world, std::uint64_t generation, std::uint32_t event) {
+  void try_acquire(World& world, ConnectionId id, std::uint32_t event) {
     Pending pending;
-    if (event != wake_event && generation == world.occupant) world.events[event] = {generation};
-    holds_ = world.strand.try_acquire(generation, event, pending);
-    if (holds_) world.holds(generation, pending);
+    if (event != wake_event && id == world.occupant) world.events[event] = {id};
+    holds_ = world.strand.try_acquire(id, event, pending);
+    if (holds_) world.holds(id, pending);
   }
   void give_back(World& world) {
     if (fate_ == Fate::leaves) {
@@ -169,7 +178,7 @@ class Worker final : public Holder {
   void step(World& world) override {
     if (told_) return give_back(world);
     told_ = true;
-    try_acquire(world, 1, event_);
+    try_acquire(world, first_id, event_);
   }
 
  private:
@@ -181,41 +190,41 @@ class Worker final : public Holder {
 class Ringer final : public Holder {
  public:
   Ringer() : Holder(Fate::releases) {}
-  bool can(const World& world) const override { return holds_ || heard_ || !world.wakes.empty(); }
+  bool can(const World& world) const override { return holds_ || heard_ != nobody || !world.wakes.empty(); }
   void step(World& world) override {
     if (holds_) return give_back(world);
-    if (heard_) return try_acquire(world, std::exchange(heard_, 0), wake_event);
+    if (heard_ != nobody) return try_acquire(world, std::exchange(heard_, nobody), wake_event);
     heard_ = world.wakes.front();
     world.wakes.pop_front();
   }
-  bool answers(std::uint64_t generation) const override { return heard_ == generation; }
+  bool answers(ConnectionId id) const override { return heard_ == id; }
 
  private:
-  std::uint64_t heard_ = 0;  // and not yet acted upon
+  ConnectionId heard_{};  // and not yet acted upon
 };
 
 /// Another thread's commands, one a step.
 class Poster final : public Actor {
  public:
-  Poster(std::optional<std::uint64_t> generation, int first, int count)
-      : generation_(generation), next_(first), last_(first + count) {}
+  Poster(std::optional<ConnectionId> id, int first, int count)
+      : id_(id), next_(first), last_(first + count) {}
   bool can(const World&) const override { return next_ < last_; }
   void step(World& world) override {
     const int number = next_++;
-    const bool for_it = world.occupant != 0 && generation_.value_or(world.occupant) == world.occupant;
+    const bool for_it = world.occupant != nobody && id_.value_or(world.occupant) == world.occupant;
     std::size_t backlog = 0;
-    const auto notify = [&](std::uint64_t generation) {
+    const auto notify = [&](ConnectionId id) {
       world.check(world.holders == 0, "a wake-up, though the strand is taken");
-      world.wake()(generation);
+      world.wake()(id);
     };
     const auto posted =
-        world.strand.post(generation_, send_of(1, static_cast<std::byte>(number)), cap, backlog, notify);
+        world.strand.post(id_, send_of(1, static_cast<std::byte>(number)), cap, backlog, notify);
     world.check(posted == (for_it ? Strand::Posted::taken : Strand::Posted::gone), "the answer to post");
     if (posted == Strand::Posted::taken) world.commands[number] = {world.occupant};
   }
 
  private:
-  std::optional<std::uint64_t> generation_;  // none: whoever lives there
+  std::optional<ConnectionId> id_;  // none: whoever lives there
   int next_, last_;
 };
 
@@ -223,12 +232,12 @@ class Poster final : public Actor {
 class Newcomer final : public Holder {
  public:
   Newcomer() : Holder(Fate::releases) {}
-  bool can(const World& world) const override { return holds_ || (!came_ && world.occupant == 0); }
+  bool can(const World& world) const override { return holds_ || (!came_ && world.occupant == nobody); }
   void step(World& world) override {
     if (holds_) return give_back(world);
     came_ = holds_ = true;
-    world.occupant = world.strand.start_session();
-    world.check(world.occupant != 1, "the generation of the last session");
+    world.occupant = world.strand.start_session(7);
+    world.check(world.occupant != first_id, "the id of the last session");
     world.holds(world.occupant, {});
   }
 
@@ -247,7 +256,7 @@ class Explorer {
   void explore() {
     World world;
     const Cast cast = program_();
-    world.occupant = world.strand.start_session();
+    world.occupant = world.strand.start_session(7);
     world.holds(world.occupant, {});
     Pending pending;
     std::error_code error;
@@ -278,8 +287,9 @@ class Explorer {
       world.check(world.order[i] / 10 != world.order[i - 1] / 10 || world.order[i] > world.order[i - 1],
                   "one poster's commands out of order");
     Pending pending;
-    const bool free = world.strand.try_acquire(world.occupant ? world.occupant : 1, 0, pending);
-    world.check(free == (world.occupant != 0 && world.holders == 0), "whether the strand is free");
+    const bool free =
+        world.strand.try_acquire(world.occupant != nobody ? world.occupant : first_id, 0, pending);
+    world.check(free == (world.occupant != nobody && world.holders == 0), "whether the strand is free");
     if (!free) return;
     const bool notified =
         std::count(world.wakes.begin(), world.wakes.end(), world.occupant) > 0 ||
@@ -317,7 +327,7 @@ Cast cast_of(std::unique_ptr<Actors>... actors) {
 TEST_CASE("strand: two workers, two posters and one who answers wake-ups, in every order") {
   const Explorer all([] {
     return cast_of(std::make_unique<Worker>(1), std::make_unique<Worker>(2),
-                   std::make_unique<Poster>(1, 0, 2), std::make_unique<Poster>(1, 10, 1),
+                   std::make_unique<Poster>(first_id, 0, 2), std::make_unique<Poster>(first_id, 10, 1),
                    std::make_unique<Ringer>());
   });
   CHECK(all.ends > 10'000);
@@ -325,8 +335,8 @@ TEST_CASE("strand: two workers, two posters and one who answers wake-ups, in eve
 
 TEST_CASE("strand: two who answer wake-ups, a poster of four commands and a worker, in every order") {
   const Explorer all([] {
-    return cast_of(std::make_unique<Worker>(1), std::make_unique<Poster>(1, 0, 4), std::make_unique<Ringer>(),
-                   std::make_unique<Ringer>());
+    return cast_of(std::make_unique<Worker>(1), std::make_unique<Poster>(first_id, 0, 4),
+                   std::make_unique<Ringer>(), std::make_unique<Ringer>());
   });
   CHECK(all.ends > 10'000);
 }
@@ -335,8 +345,8 @@ TEST_CASE(
     "strand: workers who yield with something pending, two posters and one who answers wake-ups, in every "
     "order") {
   const Explorer all([] {
-    return cast_of(Worker::handing_over(1), Worker::handing_over(2), std::make_unique<Poster>(1, 0, 2),
-                   std::make_unique<Poster>(1, 10, 1), std::make_unique<Ringer>());
+    return cast_of(Worker::handing_over(1), Worker::handing_over(2), std::make_unique<Poster>(first_id, 0, 2),
+                   std::make_unique<Poster>(first_id, 10, 1), std::make_unique<Ringer>());
   });
   CHECK(all.ends > 10'000);
 }
@@ -344,15 +354,15 @@ TEST_CASE(
 TEST_CASE("strand: commands while nobody answers: there is a wake-up for them in every state") {
   const Explorer all([] {
     return cast_of(std::make_unique<Worker>(1), std::make_unique<Worker>(2), std::make_unique<Worker>(4),
-                   std::make_unique<Poster>(1, 0, 3));
+                   std::make_unique<Poster>(first_id, 0, 3));
   });
   CHECK(all.ends > 1'000);
 }
 
 TEST_CASE("strand: a session ends while it is told and commanded things, and another starts") {
   const Explorer all([] {
-    return cast_of(Worker::leaving(1), Worker::handing_over(2), std::make_unique<Poster>(1, 0, 2),
-                   std::make_unique<Newcomer>(), std::make_unique<Poster>(2, 10, 1),
+    return cast_of(Worker::leaving(1), Worker::handing_over(2), std::make_unique<Poster>(first_id, 0, 2),
+                   std::make_unique<Newcomer>(), std::make_unique<Poster>(second_id, 10, 1),
                    std::make_unique<Ringer>());
   });
   CHECK(all.ends > 10'000);
@@ -360,7 +370,7 @@ TEST_CASE("strand: a session ends while it is told and commanded things, and ano
 
 TEST_CASE("strand: a stop's broadcast finds whoever lives there") {
   const Explorer all([] {
-    return cast_of(Worker::leaving(1), std::make_unique<Worker>(2), std::make_unique<Poster>(1, 0, 2),
+    return cast_of(Worker::leaving(1), std::make_unique<Worker>(2), std::make_unique<Poster>(first_id, 0, 2),
                    std::make_unique<Poster>(std::nullopt, 10, 1), std::make_unique<Newcomer>(),
                    std::make_unique<Ringer>());
   });
@@ -369,8 +379,9 @@ TEST_CASE("strand: a stop's broadcast finds whoever lives there") {
 
 TEST_CASE("strand: one who cannot arm keeps the strand, and ends the connection") {
   const Explorer all([] {
-    return cast_of(Worker::unable_to_arm(1), std::make_unique<Worker>(2), std::make_unique<Poster>(1, 0, 3),
-                   std::make_unique<Newcomer>(), std::make_unique<Ringer>());
+    return cast_of(Worker::unable_to_arm(1), std::make_unique<Worker>(2),
+                   std::make_unique<Poster>(first_id, 0, 3), std::make_unique<Newcomer>(),
+                   std::make_unique<Ringer>());
   });
   CHECK(all.ends > 10'000);
 }
@@ -382,7 +393,7 @@ namespace {
 /// A strand whose first session has released it.
 struct LiveSession {
   Strand strand{};
-  std::uint64_t generation = strand.start_session();
+  ConnectionId id = strand.start_session(7);
   Pending pending{};
   std::error_code error{};
   std::size_t backlog = 0;
@@ -390,9 +401,9 @@ struct LiveSession {
 
   explicit LiveSession(std::size_t queued = 0) { release(queued); }
   bool release(std::size_t queued) { return strand.release(queued, pending, error, arm_well); }
-  bool try_acquire(std::uint32_t events = 0) { return strand.try_acquire(generation, events, pending); }
+  bool try_acquire(std::uint32_t events = 0) { return strand.try_acquire(id, events, pending); }
   Strand::Posted post(Command command) {
-    return strand.post(generation, std::move(command), cap, backlog, [this](std::uint64_t) { ++notified; });
+    return strand.post(id, std::move(command), cap, backlog, [this](ConnectionId) { ++notified; });
   }
 };
 
@@ -404,15 +415,15 @@ TEST_CASE("strand: one wake-up for all commands until it is answered, none while
   session.post({Command::Kind::close});
   CHECK(session.notified == 1);
   REQUIRE(session.try_acquire(4));
-  CHECK(session.pending.events == 4);
-  REQUIRE(session.pending.commands.size() == 2);
-  CHECK(session.pending.commands[0].kind == Command::Kind::resume);
-  CHECK(session.pending.commands[1].kind == Command::Kind::close);
+  CHECK(session.pending.events == (4 | Pending::commanded));
+  REQUIRE(session.pending.commands->size() == 2);
+  CHECK((*session.pending.commands)[0].kind == Command::Kind::resume);
+  CHECK((*session.pending.commands)[1].kind == Command::Kind::close);
 
   session.post({Command::Kind::stop});
   CHECK(session.notified == 1);
   CHECK_FALSE(session.release(0));
-  REQUIRE(session.pending.commands.size() == 1);
+  REQUIRE(session.pending.commands->size() == 1);
   CHECK(session.release(0));
   session.post({Command::Kind::stop});
   CHECK(session.notified == 2);
@@ -422,11 +433,11 @@ TEST_CASE("strand: events that come while the strand is taken are gathered for i
   LiveSession session;
   REQUIRE(session.try_acquire(1));
   Pending other;
-  CHECK_FALSE(session.strand.try_acquire(session.generation, 2, other));
-  CHECK_FALSE(session.strand.try_acquire(session.generation, 4, other));
+  CHECK_FALSE(session.strand.try_acquire(session.id, 2, other));
+  CHECK_FALSE(session.strand.try_acquire(session.id, 4, other));
   CHECK(other.empty());
-  CHECK_FALSE(session.strand.try_acquire(session.generation + 1, 8, other));
-  CHECK_FALSE(session.strand.try_acquire(0, 8, other));
+  CHECK_FALSE(session.strand.try_acquire(make_id(7, generation_of(session.id) + 1), 8, other));
+  CHECK_FALSE(session.strand.try_acquire(nobody, 8, other));
   CHECK_FALSE(session.release(0));
   CHECK(session.pending.events == 6);
   CHECK(session.release(0));
@@ -437,27 +448,27 @@ TEST_CASE(
     "last") {
   Strand fresh;
   Pending pending;
-  CHECK_FALSE(fresh.try_acquire(0, 1, pending));
-  CHECK_FALSE(fresh.try_acquire(1, 1, pending));
+  CHECK_FALSE(fresh.try_acquire(nobody, 1, pending));
+  CHECK_FALSE(fresh.try_acquire(first_id, 1, pending));
 
   LiveSession session;
   session.post(send_of(cap));
   REQUIRE(session.try_acquire());
   session.post({Command::Kind::close});
-  CHECK_FALSE(session.strand.try_acquire(session.generation, 2, pending));
+  CHECK_FALSE(session.strand.try_acquire(session.id, 2, pending));
   session.strand.end_session();
   CHECK(session.post({Command::Kind::close}) == Strand::Posted::gone);
   CHECK(session.strand.post(std::nullopt, {Command::Kind::stop}, cap, session.backlog, no_wake) ==
         Strand::Posted::gone);
   CHECK_FALSE(session.try_acquire(1));
 
-  const std::uint64_t before = std::exchange(session.generation, session.strand.start_session());
-  CHECK(session.generation != before);
-  CHECK(session.generation != 0);
+  const ConnectionId before = std::exchange(session.id, session.strand.start_session(7));
+  CHECK(session.id != before);
+  CHECK(session.id != nobody);
   CHECK(session.post(send_of(cap)) == Strand::Posted::taken);  // the last one's backlog has gone with it
   CHECK_FALSE(session.release(0));
-  CHECK(session.pending.events == 0);
-  CHECK(session.pending.commands.size() == 1);
+  CHECK(session.pending.events == Pending::commanded);
+  CHECK(session.pending.commands->size() == 1);
   CHECK(session.release(0));
   CHECK(session.strand.post(before, {Command::Kind::close}, cap, session.backlog, no_wake) ==
         Strand::Posted::gone);
@@ -475,13 +486,13 @@ TEST_CASE("strand: the cap bounds what waits here and in the send queue together
   CHECK(session.backlog == cap);
   CHECK(session.post({Command::Kind::resume}) == Strand::Posted::taken);  // no send: it needs no room
   REQUIRE(session.try_acquire());
-  REQUIRE(session.pending.commands.size() == 2);
-  CHECK(session.pending.commands[0].bytes.size() == 400);  // a crowd of small sends is one command
-  CHECK(session.pending.commands[0].backlog == cap);  // the holder learns the most that a sender was told
-  CHECK(session.pending.turned_away);                 // ... and that one was told `full`
-  CHECK(session.post(send_of(1)) == Strand::Posted::full);  // what the holder has is not sent yet
-  CHECK_FALSE(session.release(0));                          // on_drained is owed for it
-  CHECK(session.pending.turned_away);
+  REQUIRE(session.pending.commands->size() == 2);
+  CHECK((*session.pending.commands)[0].bytes.size() == 400);  // a crowd of small sends is one command
+  CHECK((*session.pending.commands)[0].backlog == cap);  // the holder learns the most that a sender was told
+  CHECK((session.pending.events & Pending::turned_away) != 0);  // ... and that one was told `full`
+  CHECK(session.post(send_of(1)) == Strand::Posted::full);      // what the holder has is not sent yet
+  CHECK_FALSE(session.release(0));                              // on_drained is owed for it
+  CHECK((session.pending.events & Pending::turned_away) != 0);
   CHECK(session.release(0));
   CHECK(session.post(send_of(1)) == Strand::Posted::taken);
   CHECK(session.backlog == 1);
@@ -509,12 +520,12 @@ TEST_CASE("strand: sends become one command only if nothing stands between them"
   session.post({Command::Kind::resume});
   session.post(send_of(1));
   CHECK_FALSE(session.release(0));
-  REQUIRE(session.pending.commands.size() == 3);
-  CHECK(session.pending.commands[0].bytes == std::vector<std::byte>{std::byte{0}, std::byte{0}, std::byte{1},
-                                                                    std::byte{1}, std::byte{2},
-                                                                    std::byte{2}});
-  CHECK(session.pending.commands[1].kind == Command::Kind::resume);
-  CHECK(session.pending.commands[2].bytes.size() == 1);
+  REQUIRE(session.pending.commands->size() == 3);
+  CHECK((*session.pending.commands)[0].bytes == std::vector<std::byte>{std::byte{0}, std::byte{0},
+                                                                       std::byte{1}, std::byte{1},
+                                                                       std::byte{2}, std::byte{2}});
+  CHECK((*session.pending.commands)[1].kind == Command::Kind::resume);
+  CHECK((*session.pending.commands)[2].bytes.size() == 1);
 }
 
 TEST_CASE("strand: to yield frees the strand and leaves what is pending, with a wake-up for it") {
@@ -522,14 +533,14 @@ TEST_CASE("strand: to yield frees the strand and leaves what is pending, with a 
   REQUIRE(session.try_acquire());
   session.post(send_of(300));
   Pending other;
-  CHECK_FALSE(session.strand.try_acquire(session.generation, 2, other));
-  const auto notify = [&](std::uint64_t generation) {
+  CHECK_FALSE(session.strand.try_acquire(session.id, 2, other));
+  const auto notify = [&](ConnectionId id) {
     ++session.notified;
-    CHECK(generation == session.generation);
+    CHECK(id == session.id);
   };
   CHECK_FALSE(session.strand.yield(
       100, session.error, [] { return std::make_error_code(std::errc::not_enough_memory); }, notify));
-  CHECK_FALSE(session.strand.try_acquire(session.generation, 2,
+  CHECK_FALSE(session.strand.try_acquire(session.id, 2,
                                          other));  // it could not be armed, so the strand is kept
   CHECK(session.notified == 0);
   CHECK(session.strand.yield(100, session.error, arm_well, notify));
@@ -538,9 +549,9 @@ TEST_CASE("strand: to yield frees the strand and leaves what is pending, with a 
   CHECK(session.notified == 1);
   CHECK(session.backlog == 401);
   REQUIRE(session.try_acquire());
-  CHECK(session.pending.events == 2);
-  REQUIRE(session.pending.commands.size() == 1);
-  CHECK(session.pending.commands[0].bytes.size() == 301);
+  CHECK(session.pending.events == (2 | Pending::commanded));
+  REQUIRE(session.pending.commands->size() == 1);
+  CHECK((*session.pending.commands)[0].bytes.size() == 301);
 
   session.post({Command::Kind::close});
   CHECK(session.strand.yield(0, session.error, arm_well, notify));
@@ -549,15 +560,14 @@ TEST_CASE("strand: to yield frees the strand and leaves what is pending, with a 
 
 TEST_CASE("strand: a wake-up that could not be sent is sent for the next command") {
   LiveSession session;
-  const auto no_memory = [](std::uint64_t) { throw std::bad_alloc(); };
-  CHECK_THROWS_AS(
-      session.strand.post(session.generation, {Command::Kind::resume}, cap, session.backlog, no_memory),
-      std::bad_alloc);
+  const auto no_memory = [](ConnectionId) { throw std::bad_alloc(); };
+  CHECK_THROWS_AS(session.strand.post(session.id, {Command::Kind::resume}, cap, session.backlog, no_memory),
+                  std::bad_alloc);
   session.post({Command::Kind::close});
   CHECK(session.notified == 1);
   REQUIRE(session.try_acquire());
-  REQUIRE(session.pending.commands.size() == 1);  // a poster that was told of the exception may post again
-  CHECK(session.pending.commands.back().kind == Command::Kind::close);
+  REQUIRE(session.pending.commands->size() == 1);  // a poster that was told of the exception may post again
+  CHECK(session.pending.commands->back().kind == Command::Kind::close);
 }
 
 TEST_CASE("strand: after takes_no_more a send is answered `gone`; other commands still come") {
@@ -567,7 +577,7 @@ TEST_CASE("strand: after takes_no_more a send is answered `gone`; other commands
   CHECK(session.notified == 0);
   CHECK(session.post({Command::Kind::abort}) == Strand::Posted::taken);
   REQUIRE(session.try_acquire());
-  CHECK(session.pending.commands.size() == 1);
+  CHECK(session.pending.commands->size() == 1);
 }
 
 TEST_CASE("strand: behind a command that ends the connection, and after close(), a send is too late") {
@@ -582,7 +592,7 @@ TEST_CASE("strand: behind a command that ends the connection, and after close(),
       CHECK(session.post({kind}) == Strand::Posted::taken);
       CHECK(session.post(send_of(1)) == Strand::Posted::gone);
       REQUIRE(session.try_acquire());
-      CHECK(session.pending.commands.size() == 5);
+      CHECK(session.pending.commands->size() == 5);
     }
   }
   SUBCASE("after close()") {
@@ -611,7 +621,7 @@ TEST_CASE(
   CHECK(armed == 1);
   CHECK(session.error == std::errc::not_enough_memory);
   Pending other;
-  CHECK_FALSE(session.strand.try_acquire(session.generation, 1, other));
+  CHECK_FALSE(session.strand.try_acquire(session.id, 1, other));
 }
 
 TEST_CASE(
@@ -622,8 +632,8 @@ TEST_CASE(
   Pending pending;
   bool waited = false;
   const auto bring_event = [&] {
-    taken = std::async(std::launch::async,
-                       [&] { return session.strand.try_acquire(session.generation, 1, pending); });
+    taken =
+        std::async(std::launch::async, [&] { return session.strand.try_acquire(session.id, 1, pending); });
     waited = taken.wait_for(20ms) == std::future_status::timeout;
   };
   session.strand.release(0, session.pending, session.error, [&] {
@@ -635,11 +645,11 @@ TEST_CASE(
   CHECK(pending.events == 1);
 
   REQUIRE(session.release(0));
-  session.strand.post(session.generation, {Command::Kind::resume}, cap, session.backlog,
-                      [&](std::uint64_t) { bring_event(); });
+  session.strand.post(session.id, {Command::Kind::resume}, cap, session.backlog,
+                      [&](ConnectionId) { bring_event(); });
   CHECK(waited);
   CHECK(taken.get());
-  CHECK(pending.commands.size() == 1);
+  CHECK(pending.commands->size() == 1);
 }
 
 // ---- many threads at once
@@ -654,7 +664,7 @@ class Stress {
     const auto give_up = std::chrono::steady_clock::now() + 10s;
     Pending pending;
     std::error_code error;
-    generation_ = box_.start_session();
+    id_ = box_.start_session(7);
     box_.release(0, pending, error, arm_well);
     std::vector<std::jthread> threads;
     threads.reserve(posters + 3);
@@ -678,8 +688,8 @@ class Stress {
   void post(std::byte fill) {
     for (std::size_t i = 0; i < wishes_each; ++i) {
       std::size_t backlog = 0;
-      box_.post(generation_, send_of(1, fill), Strand::takes_no_more - 1, backlog,
-                [this](std::uint64_t) { notify(); });
+      box_.post(id_, send_of(1, fill), Strand::takes_no_more - 1, backlog,
+                [this](ConnectionId) { notify(); });
     }
   }
   void notify() {
@@ -700,10 +710,10 @@ class Stress {
   }
   void serve(std::uint32_t event) {
     Pending pending;
-    if (!box_.try_acquire(generation_, event, pending)) return;
+    if (!box_.try_acquire(id_, event, pending)) return;
     std::error_code error;
     for (int round = 0;; ++round) {
-      for (const Command& command : pending.commands)
+      for (const Command& command : commands_of(pending))
         received.insert(received.end(), command.bytes.begin(), command.bytes.end());
       if (received.size() == posters * wishes_each) {
         const std::lock_guard lock(mutex_);
@@ -712,13 +722,13 @@ class Stress {
       }
       pending = {};
       const bool free = round < 4 ? box_.release(0, pending, error, arm_well)
-                                  : box_.yield(0, error, arm_well, [this](std::uint64_t) { notify(); });
+                                  : box_.yield(0, error, arm_well, [this](ConnectionId) { notify(); });
       if (free) return;
     }
   }
 
   Strand box_;
-  std::uint64_t generation_ = 0;
+  ConnectionId id_{};
   std::mutex mutex_;
   std::condition_variable changed_;
   int wakes_ = 0;

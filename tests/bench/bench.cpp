@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -140,11 +141,6 @@ constexpr std::array<Work, 18> works = {{
 
 // ---- processes
 
-struct Child {
-  pid_t pid = 0;
-  std::FILE* output = nullptr;  // its standard output
-};
-
 void pin(int core) {
   cpu_set_t cores;
   CPU_ZERO(&cores);
@@ -152,8 +148,33 @@ void pin(int core) {
   if (::sched_setaffinity(0, sizeof cores, &cores) != 0) std::perror("sched_setaffinity");
 }
 
-/// core: where it runs; negative: anywhere.
-Child start(const std::string& command, int core) {
+/// A program, and what it prints. It ends with this object.
+class Child {
+ public:
+  Child(const std::string& command, int core);  ///< core: where it runs; negative: anywhere
+  ~Child() {
+    if (pid_ > 0) ::kill(pid_, SIGTERM);
+    wait();
+    std::fclose(output_);
+  }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  pid_t pid() const { return pid_; }
+  std::FILE* output() const { return output_; }
+  /// Its exit status, once it has ended.
+  int wait() {
+    int status = 0;
+    if (pid_ > 0) ::waitpid(std::exchange(pid_, 0), &status, 0);
+    return status;
+  }
+
+ private:
+  pid_t pid_ = 0;
+  std::FILE* output_ = nullptr;
+};
+
+Child::Child(const std::string& command, int core) {
   std::vector<std::string> words;
   std::istringstream text(command);
   for (std::string word; text >> word;)
@@ -164,9 +185,10 @@ Child start(const std::string& command, int core) {
   argv.push_back(nullptr);
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw std::system_error(errno, std::system_category(), "pipe2");
-  const pid_t pid = ::fork();
-  if (pid < 0) throw std::system_error(errno, std::system_category(), "fork");
-  if (pid == 0) {
+  pid_ = ::fork();
+  if (pid_ < 0) throw std::system_error(errno, std::system_category(), "fork");
+  if (pid_ == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // if bench itself is killed
     if (core >= 0) pin(core);
     ::dup2(ends[1], STDOUT_FILENO);
     ::execvp(argv[0], argv.data());
@@ -174,7 +196,7 @@ Child start(const std::string& command, int core) {
     ::_exit(127);
   }
   ::close(ends[1]);
-  return {pid, ::fdopen(ends[0], "r")};
+  output_ = ::fdopen(ends[0], "r");
 }
 
 std::string read_all(std::FILE* file, bool a_line = false) {
@@ -268,37 +290,28 @@ struct Place {
 };
 
 Run run_once(const Server& server, const Work& work, std::string_view arguments, const Place& place) {
-  const Child subject = start(server.command, place.pinned ? 0 : -1);
-  const std::string ready = read_all(subject.output, true);
+  const Child subject(server.command, place.pinned ? 0 : -1);
+  const std::string ready = read_all(subject.output(), true);
   const bool sketch = ready.find("port=") == std::string::npos;  // it says "listening on 127.0.0.1:7777"
   const std::string port =
       std::to_string(static_cast<int>(number_after(ready, sketch ? "127.0.0.1:" : "port=")));
-  const auto cpu = [&] { return cpu_seconds(subject.pid) + (place.also ? cpu_seconds(place.also) : 0); };
+  const auto cpu = [&] { return cpu_seconds(subject.pid()) + (place.also ? cpu_seconds(place.also) : 0); };
   Run run;
-  {
-    const Idle idle(work.idle, static_cast<std::uint16_t>(std::stoi(port)));
-    const double memory_before = memory(subject.pid, "VmRSS");
-    const double kernel_before = work.held > 0 ? kernel_memory_at_rest() : 0;
-    const double before = cpu();
-    const bool of_client = work.program == "load" || work.program == "hold";
-    const Child user =
-        start(place.folder + (of_client ? "client " : "") + std::string(work.program) +
-                  (of_client ? " --json 127.0.0.1:" : " ") + port + " " + std::string(arguments),
-              place.pinned ? 1 : -1);
-    pollfd report{.fd = ::fileno(user.output), .events = POLLIN, .revents = 0};
-    while (work.held > 0 && ::poll(&report, 1, 10) == 0)  // it is printed when all is over
-      run.kernel = std::max(run.kernel, kernel_memory() - kernel_before);
-    run.report = read_all(user.output);
-    run.cpu = cpu() - before;
-    run.memory = memory(subject.pid, "VmHWM") - memory_before;
-    int status = 0;
-    ::waitpid(user.pid, &status, 0);
-    std::fclose(user.output);
-    if (status != 0) throw std::runtime_error(server.name + ": " + run.report);
-  }
-  ::kill(subject.pid, SIGTERM);
-  ::waitpid(subject.pid, nullptr, 0);
-  std::fclose(subject.output);
+  const Idle idle(work.idle, static_cast<std::uint16_t>(std::stoi(port)));
+  const double memory_before = memory(subject.pid(), "VmRSS");
+  const double kernel_before = work.held > 0 ? kernel_memory_at_rest() : 0;
+  const double before = cpu();
+  const bool of_client = work.program == "load" || work.program == "hold";
+  Child user(place.folder + (of_client ? "client " : "") + std::string(work.program) +
+                 (of_client ? " --json 127.0.0.1:" : " ") + port + " " + std::string(arguments),
+             place.pinned ? 1 : -1);
+  pollfd report{.fd = ::fileno(user.output()), .events = POLLIN, .revents = 0};
+  while (work.held > 0 && ::poll(&report, 1, 10) == 0)  // it is printed when all is over
+    run.kernel = std::max(run.kernel, kernel_memory() - kernel_before);
+  run.report = read_all(user.output());
+  run.cpu = cpu() - before;
+  run.memory = memory(subject.pid(), "VmHWM") - memory_before;
+  if (user.wait() != 0) throw std::runtime_error(server.name + ": " + run.report);
   return run;
 }
 
@@ -323,10 +336,10 @@ Figures measure(const Server& server, const Work& work, const Place& place) {
   const Run none{.report = "\"messages\":0"};
   const Run& first = work.longer.empty() ? none : run;
   const double more = messages(last) - messages(first);
-  if (more < 1000) throw std::runtime_error(server.name + ": too few messages to measure one");
+  if (more < 100) throw std::runtime_error(server.name + ": too few messages to measure one");
   Figures figures{.cpu = (last.cpu - first.cpu) / more * 1e6,
                   .rate = messages(last) / seconds(last),
-                  .bytes = work.active > 0 ? last.memory / work.active : 0};
+                  .bytes = work.active > 0 && work.idle == 0 ? last.memory / work.active : 0};
   if (work.has_latency()) {
     figures.p50 = number_after(last.report, "\"p50\":");
     figures.p99 = number_after(last.report, "\"p99\":");

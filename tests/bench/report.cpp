@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <ostream>
 #include <span>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -149,7 +148,7 @@ void write_bars(std::ostream& out, const std::string& caption, const std::vector
 void write_chart(std::ostream& out, const Chart& chart, std::span<const Point> points, std::size_t servers) {
   constexpr double left = 52, right = 340, top = 12, bottom = 190;
   const double first = points.front().connections, decades = std::log(points.back().connections / first);
-  double most = 0;
+  double most = 1;
   for (const Point& point : points)
     for (const std::vector<Figures>& rounds : *point.all)
       most = std::max(most, median(rounds, chart.what));
@@ -158,10 +157,12 @@ void write_chart(std::ostream& out, const Chart& chart, std::span<const Point> p
   out << "<figure><figcaption>" << chart.title
       << "</figcaption>\n<svg viewBox=\"0 0 360 220\" role=\"img\" aria-label=\"" << chart.title
       << ", by the number of connections\">\n";
-  for (const double value : {0.0, most / 2, most})
-    out << "<line x1=\"" << left << "\" x2=\"" << right << "\" y1=\"" << y(value) << "\" y2=\"" << y(value)
-        << "\"/><text x=\"" << left - 6 << "\" y=\"" << y(value) << "\" dy=\".35em\" text-anchor=\"end\">"
-        << number(value, most < 100 ? 1 : 0) << "</text>\n";
+  double step = std::pow(10, std::floor(std::log10(most / 2)));  // a round number: at most five of them
+  step *= most / step > 10 ? 5 : most / step > 5 ? 2 : 1;
+  for (int i = 0; i * step <= most; ++i)
+    out << "<line x1=\"" << left << "\" x2=\"" << right << "\" y1=\"" << y(i * step) << "\" y2=\""
+        << y(i * step) << "\"/><text x=\"" << left - 6 << "\" y=\"" << y(i * step)
+        << "\" dy=\".35em\" text-anchor=\"end\">" << number(i * step, step < 1 ? 1 : 0) << "</text>\n";
   for (const Point& point : points)
     out << "<text x=\"" << x(point.connections) << "\" y=\"" << bottom + 20 << "\" text-anchor=\"middle\">"
         << point.connections << "</text>\n";

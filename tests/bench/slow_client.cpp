@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <ratio>
 #include <stdexcept>
 #include <string>
 #include <system_error>

@@ -428,15 +428,20 @@ std::uint64_t rounds_of(const Work& work, const Settings& settings) {
 
 /// False: a work has failed.
 bool run(const Settings& settings, const std::string& folder) {
-  std::printf("%s; %d rounds%s. Relative: to %s.\n", machine().c_str(), static_cast<int>(settings.rounds),
+  const auto chosen = [&](const Work& work) {
+    return settings.chosen.empty() || settings.chosen.find(work.id) != std::string::npos;
+  };
+  const bool relative =
+      std::ranges::any_of(works, [&](const Work& work) { return chosen(work) && !work.asks_slow_server(); });
+  std::printf("%s; %d rounds%s.%s\n", machine().c_str(), static_cast<int>(settings.rounds),
               settings.pinned ? ", the servers on one core, the load on another" : "",
-              settings.servers[0].name.c_str());
+              relative ? (" Relative: to " + settings.servers[0].name + ".").c_str() : "");
   const Place place{.folder = folder, .pinned = settings.pinned, .also = settings.also};
   std::ostringstream json, plots;
   std::vector<Result> results;
   bool failed = false;
   for (const Work& work : works) {
-    if (!settings.chosen.empty() && settings.chosen.find(work.id) == std::string::npos) continue;
+    if (!chosen(work)) continue;
     try {
       const Result& result =
           results.emplace_back(&work, measure_all(settings.servers, work, rounds_of(work, settings), place));

@@ -113,7 +113,7 @@ constexpr std::array<Chart, 3> charts = {{
 
 /// A colour that can be told from the others', on white and on black.
 std::string colour(std::size_t server, std::size_t servers) {
-  return "hsl(" + std::to_string(server * 360 / servers) + " 65% 45%)";
+  return "hsl(" + std::to_string(server * 360 / servers) + " 65% 50%)";
 }
 
 struct Bar {

@@ -98,15 +98,15 @@ constexpr std::array<Work, 18> works = {{
     {.id = 'k',
      .title = "6000 connections, 64 bytes",
      .program = "load",
-     .arguments = "--connections 6000 --size 64 --timeout 20 --duration 0.3",
+     .arguments = "--connections 6000 --size 64 --messages 1",
      .active = 6000,
-     .longer = "--connections 6000 --size 64 --timeout 20 --duration 1.3"},
+     .longer = "--connections 6000 --size 64 --messages 21"},
     {.id = 'l',
      .title = "19 000 connections, 64 bytes",
      .program = "load",
-     .arguments = "--connections 19000 --size 64 --timeout 20 --duration 0.3",
+     .arguments = "--connections 19000 --size 64 --messages 1",
      .active = 19'000,
-     .longer = "--connections 19000 --size 64 --timeout 20 --duration 1.3"},
+     .longer = "--connections 19000 --size 64 --messages 6"},
     {.id = 'm',
      .title = "10 connections, 64 bytes, beside 90 that are silent",
      .program = "load",
@@ -303,7 +303,7 @@ Run run_once(const Server& server, const Work& work, std::string_view arguments,
   const double before = cpu();
   const bool of_client = work.program == "load" || work.program == "hold";
   Child user(place.folder + (of_client ? "client " : "") + std::string(work.program) +
-                 (of_client ? " --json 127.0.0.1:" : " ") + port + " " + std::string(arguments),
+                 (of_client ? " --json --timeout 20 127.0.0.1:" : " ") + port + " " + std::string(arguments),
              place.pinned ? 1 : -1);
   pollfd report{.fd = ::fileno(user.output()), .events = POLLIN, .revents = 0};
   while (work.held > 0 && ::poll(&report, 1, 10) == 0)  // it is printed when all is over

@@ -5,10 +5,13 @@
 //
 // A server prints a line with "port=N" or "127.0.0.1:N" when it listens. The ratio is taken within a round. Beside its median stands the
 // ratio of the best rounds: noise only adds, so the two should agree; if they do not, more rounds are needed. Give a server
-// twice, and the difference that you see is none. Exit 0 if every reply byte of every run was right.
+// twice, and the difference that you see is none. Exit 0 if every reply byte of every run was right. A work that fails is
+// left out.
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -17,6 +20,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstddef>
@@ -26,6 +30,7 @@
 #include <exception>
 #include <fstream>
 #include <iostream>
+#include <limits>
 #include <span>
 #include <sstream>
 #include <stdexcept>
@@ -33,69 +38,108 @@
 #include <string_view>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "common/program/arguments.h"
+#include "tests/bench/report.h"
 
 namespace {
 
+using namespace bench;
 using ladder::BadArgument;
 
-struct Work {
-  char id;
-  std::string_view title;
-  std::string_view program;  // client load, client hold, churn
-  std::string_view arguments;
-  int idle = 0;         // connections that stand beside
-  int connections = 0;  // of a hold: what is counted, and what memory is divided by
-  // A second run with these, and the difference is measured: so many connections take longer to open than to serve.
-  std::string_view longer = {};
-  int grows = 0;  // connections that echo 64 bytes, each as soon as it can: a point of the chart of growth
-};
-constexpr std::array<Work, 12> works = {{
-    {'a', "100 connections, 64 bytes", "load", "--connections 100 --size 64 --duration 0.65", 0, 0, {}, 100},
-    {'b',
-     "1000 connections, 64 bytes",
-     "load",
-     "--connections 1000 --size 64 --duration 0.65",
-     0,
-     0,
-     {},
-     1000},
-    {'c', "50 connections, 16 KiB", "load", "--connections 50 --size 16384 --duration 0.65"},
-    {'d', "50 connections, 64 bytes, 16 under way on each", "load",
-     "--connections 50 --size 64 --depth 16 --duration 0.65"},
-    {'e', "come and go, 64 at a time, one echo each", "churn", "0.65"},
-    {'f', "6000 held, each echoes twice", "hold", "--connections 6000 --for 0", 0, 6000},
-    {'g', "19 000 held, each echoes twice", "hold", "--connections 19000 --for 0", 0, 19'000},
-    {'h', "100 connections, 64 bytes, 20 000 a second", "load",
-     "--connections 100 --size 64 --rate 20000 --duration 0.65"},
-    {'i', "10 connections, 64 bytes, beside 900 that are silent", "load",
-     "--connections 10 --size 64 --duration 0.65", 900},
-    {'j', "one connection, 64 bytes", "load", "--connections 1 --size 64 --duration 0.65"},
-    {'k', "6000 connections, 64 bytes", "load", "--connections 6000 --size 64 --duration 0.3", 0, 0,
-     "--connections 6000 --size 64 --duration 1.3", 6000},
-    {'l', "19 000 connections, 64 bytes", "load", "--connections 19000 --size 64 --duration 0.3", 0, 0,
-     "--connections 19000 --size 64 --duration 1.3", 19'000},
+constexpr std::string_view few = "--connections 10 --size 64 --duration 0.65";
+constexpr std::array<Work, 18> works = {{
+    {.id = 'a',
+     .title = "100 connections, 64 bytes",
+     .program = "load",
+     .arguments = "--connections 100 --size 64 --duration 0.65",
+     .active = 100},
+    {.id = 'b',
+     .title = "1000 connections, 64 bytes",
+     .program = "load",
+     .arguments = "--connections 1000 --size 64 --duration 0.65",
+     .active = 1000},
+    {.id = 'c',
+     .title = "50 connections, 16 KiB",
+     .program = "load",
+     .arguments = "--connections 50 --size 16384 --duration 0.65"},
+    {.id = 'd',
+     .title = "50 connections, 64 bytes, 16 under way on each",
+     .program = "load",
+     .arguments = "--connections 50 --size 64 --depth 16 --duration 0.65"},
+    {.id = 'e', .title = "come and go, 64 at a time, one echo each", .program = "churn", .arguments = "0.65"},
+    {.id = 'f',
+     .title = "6000 held, each echoes twice",
+     .program = "hold",
+     .arguments = "--connections 6000 --for 0",
+     .held = 6000},
+    {.id = 'g',
+     .title = "19 000 held, each echoes twice",
+     .program = "hold",
+     .arguments = "--connections 19000 --for 0",
+     .held = 19'000},
+    {.id = 'h',
+     .title = "100 connections, 64 bytes, 20 000 a second",
+     .program = "load",
+     .arguments = "--connections 100 --size 64 --rate 20000 --duration 0.65",
+     .paced = true},
+    {.id = 'i',
+     .title = "10 connections, 64 bytes, beside 900 that are silent",
+     .program = "load",
+     .arguments = few,
+     .active = 10,
+     .idle = 900},
+    {.id = 'j',
+     .title = "one connection, 64 bytes",
+     .program = "load",
+     .arguments = "--connections 1 --size 64 --duration 0.65"},
+    {.id = 'k',
+     .title = "6000 connections, 64 bytes",
+     .program = "load",
+     .arguments = "--connections 6000 --size 64 --messages 1",
+     .active = 6000,
+     .longer = "--connections 6000 --size 64 --messages 21"},
+    {.id = 'l',
+     .title = "19 000 connections, 64 bytes",
+     .program = "load",
+     .arguments = "--connections 19000 --size 64 --messages 1",
+     .active = 19'000,
+     .longer = "--connections 19000 --size 64 --messages 6"},
+    {.id = 'm',
+     .title = "10 connections, 64 bytes, beside 90 that are silent",
+     .program = "load",
+     .arguments = few,
+     .active = 10,
+     .idle = 90},
+    {.id = 'n',
+     .title = "10 connections, 64 bytes, beside 5990 that are silent",
+     .program = "load",
+     .arguments = few,
+     .active = 10,
+     .idle = 5990},
+    {.id = 'o',
+     .title = "10 connections, 64 bytes, beside 18 990 that are silent",
+     .program = "load",
+     .arguments = few,
+     .active = 10,
+     .idle = 18'990},
+    {.id = 'p',
+     .title = "four requests at once, each takes 200 ms",
+     .program = "slow_client",
+     .arguments = "four"},
+    {.id = 'q',
+     .title = "newcomers, while a request takes 200 ms",
+     .program = "slow_client",
+     .arguments = "callback"},
+    {.id = 'r',
+     .title = "newcomers, while a connection takes 200 ms to open",
+     .program = "slow_client",
+     .arguments = "open"},
 }};
 
-struct Server {
-  std::string name, command;
-};
-struct Figures {
-  double cpu = 0;   // microseconds a message; of a hold or a churn, a connection
-  double rate = 0;  // of these, in a second
-  double p50 = 0;   // microseconds until a reply was back
-  double p99 = 0;
-  double bytes = 0;  // resident memory of a connection that is held
-};
-
 // ---- processes
-
-struct Child {
-  pid_t pid = 0;
-  std::FILE* output = nullptr;  // its standard output
-};
 
 void pin(int core) {
   cpu_set_t cores;
@@ -104,8 +148,33 @@ void pin(int core) {
   if (::sched_setaffinity(0, sizeof cores, &cores) != 0) std::perror("sched_setaffinity");
 }
 
-/// core: where it runs; negative: anywhere.
-Child start(const std::string& command, int core) {
+/// A program, and what it prints. It ends with this object.
+class Child {
+ public:
+  Child(const std::string& command, int core);  ///< core: where it runs; negative: anywhere
+  ~Child() {
+    if (pid_ > 0) ::kill(pid_, SIGTERM);
+    wait();
+    std::fclose(output_);
+  }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  pid_t pid() const { return pid_; }
+  std::FILE* output() const { return output_; }
+  /// Its exit status, once it has ended.
+  int wait() {
+    int status = 0;
+    if (pid_ > 0) ::waitpid(std::exchange(pid_, 0), &status, 0);
+    return status;
+  }
+
+ private:
+  pid_t pid_ = 0;
+  std::FILE* output_ = nullptr;
+};
+
+Child::Child(const std::string& command, int core) {
   std::vector<std::string> words;
   std::istringstream text(command);
   for (std::string word; text >> word;)
@@ -116,9 +185,10 @@ Child start(const std::string& command, int core) {
   argv.push_back(nullptr);
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw std::system_error(errno, std::system_category(), "pipe2");
-  const pid_t pid = ::fork();
-  if (pid < 0) throw std::system_error(errno, std::system_category(), "fork");
-  if (pid == 0) {
+  pid_ = ::fork();
+  if (pid_ < 0) throw std::system_error(errno, std::system_category(), "fork");
+  if (pid_ == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // if bench itself is killed
     if (core >= 0) pin(core);
     ::dup2(ends[1], STDOUT_FILENO);
     ::execvp(argv[0], argv.data());
@@ -126,7 +196,7 @@ Child start(const std::string& command, int core) {
     ::_exit(127);
   }
   ::close(ends[1]);
-  return {pid, ::fdopen(ends[0], "r")};
+  output_ = ::fdopen(ends[0], "r");
 }
 
 std::string read_all(std::FILE* file, bool a_line = false) {
@@ -159,6 +229,26 @@ double memory(pid_t pid, const std::string& which) {
   return number_after(text.str(), which + ":") * 1024;
 }
 
+/// What the kernel of the whole machine holds for sockets, threads and page tables (proc(5), /proc/meminfo).
+double kernel_memory() {
+  std::ostringstream text;
+  text << std::ifstream("/proc/meminfo").rdbuf();
+  double sum = 0;
+  for (const char* const which : {"\nSlab:", "\nKernelStack:", "\nPageTables:"})
+    sum += number_after(text.str(), which) * 1024;
+  return sum;
+}
+
+/// The same, once what has been closed before is free: the kernel takes its time (RCU).
+double kernel_memory_at_rest() {
+  double last = 0, now = kernel_memory();
+  for (int i = 0; i < 20 && std::abs(now - last) > 256 * 1024; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    last = std::exchange(now, kernel_memory());
+  }
+  return now;
+}
+
 /// Connections that say nothing, as long as this lives.
 class Idle {
  public:
@@ -189,198 +279,89 @@ class Idle {
 struct Run {
   double cpu = 0;     // seconds of the server's
   double memory = 0;  // bytes it has grown by
+  double kernel = 0;  // bytes the kernel has grown by, for both ends
   std::string report{};
 };
 
-Run run_once(const Server& server, const Work& work, std::string_view arguments, const std::string& folder,
-             bool pinned) {
-  const Child subject = start(server.command, pinned ? 0 : -1);
-  const std::string ready = read_all(subject.output, true);
+struct Place {
+  std::string folder;   // of the programs
+  bool pinned = false;  // the servers on core 0, the load on core 1
+  pid_t also = 0;       // a process that works for the servers: Wine's server
+};
+
+Run run_once(const Server& server, const Work& work, std::string_view arguments, const Place& place) {
+  const Child subject(server.command, place.pinned ? 0 : -1);
+  const std::string ready = read_all(subject.output(), true);
   const bool sketch = ready.find("port=") == std::string::npos;  // it says "listening on 127.0.0.1:7777"
-  const int port = static_cast<int>(number_after(ready, sketch ? "127.0.0.1:" : "port="));
+  const std::string port =
+      std::to_string(static_cast<int>(number_after(ready, sketch ? "127.0.0.1:" : "port=")));
+  const auto cpu = [&] { return cpu_seconds(subject.pid()) + (place.also ? cpu_seconds(place.also) : 0); };
   Run run;
-  {
-    const Idle idle(work.idle, static_cast<std::uint16_t>(port));
-    const double memory_before = memory(subject.pid, "VmRSS"), before = cpu_seconds(subject.pid);
-    const std::string command = work.program == "churn"
-                                    ? folder + "churn " + std::to_string(port) + " " + std::string(arguments)
-                                    : folder + "client " + std::string(work.program) +
-                                          " 127.0.0.1:" + std::to_string(port) + " " +
-                                          std::string(arguments) + " --json";
-    const Child user = start(command, pinned ? 1 : -1);
-    run.report = read_all(user.output);
-    run.cpu = cpu_seconds(subject.pid) - before;
-    run.memory = memory(subject.pid, "VmHWM") - memory_before;
-    int status = 0;
-    ::waitpid(user.pid, &status, 0);
-    std::fclose(user.output);
-    if (status != 0) throw std::runtime_error(server.name + ": " + run.report);
-  }
-  ::kill(subject.pid, SIGTERM);
-  ::waitpid(subject.pid, nullptr, 0);
-  std::fclose(subject.output);
+  const Idle idle(work.idle, static_cast<std::uint16_t>(std::stoi(port)));
+  const double memory_before = memory(subject.pid(), "VmRSS");
+  const double kernel_before = work.held > 0 ? kernel_memory_at_rest() : 0;
+  const double before = cpu();
+  const bool of_client = work.program == "load" || work.program == "hold";
+  Child user(place.folder + (of_client ? "client " : "") + std::string(work.program) +
+                 (of_client ? " --json --timeout 20 127.0.0.1:" : " ") + port + " " + std::string(arguments),
+             place.pinned ? 1 : -1);
+  pollfd report{.fd = ::fileno(user.output()), .events = POLLIN, .revents = 0};
+  while (work.held > 0 && ::poll(&report, 1, 10) == 0)  // it is printed when all is over
+    run.kernel = std::max(run.kernel, kernel_memory() - kernel_before);
+  run.report = read_all(user.output());
+  run.cpu = cpu() - before;
+  run.memory = memory(subject.pid(), "VmHWM") - memory_before;
+  if (user.wait() != 0) throw std::runtime_error(server.name + ": " + run.report);
   return run;
 }
 
-Figures measure(const Server& server, const Work& work, const std::string& folder, bool pinned) {
-  const Run run = run_once(server, work, work.arguments, folder, pinned);
-  if (work.connections > 0)
-    return {.cpu = run.cpu / work.connections * 1e6,
+/// The kernel's bytes for the client's end of a connection. Against a bare loop both ends are alike: a socket, watched by
+/// epoll.
+double kernel_bytes_of_client(const Work& work, const Place& place) {
+  const Server bare{.name = "bare epoll loop", .command = place.folder + "bare epoll"};
+  return run_once(bare, work, work.arguments, place).kernel / work.held / 2;
+}
+
+Figures measure(const Server& server, const Work& work, const Place& place) {
+  const Run run = run_once(server, work, work.arguments, place);
+  if (work.asks_slow_server()) return {.ms = number_after(run.report, "\"ms\":")};
+  if (work.held > 0)
+    return {.cpu = run.cpu / work.held * 1e6,
             .rate = number_after(run.report, "\"connects_per_second\":"),
-            .bytes = run.memory / work.connections};
+            .bytes = run.memory / work.held,
+            .kernel_bytes = run.kernel / work.held};  // of both ends
   const auto messages = [](const Run& of) { return number_after(of.report, "\"messages\":"); };
   const auto seconds = [](const Run& of) { return number_after(of.report, "\"seconds\":"); };
-  const Run last = work.longer.empty() ? run : run_once(server, work, work.longer, folder, pinned);
+  const Run last = work.longer.empty() ? run : run_once(server, work, work.longer, place);
   const Run none{.report = "\"messages\":0"};
   const Run& first = work.longer.empty() ? none : run;
-  Figures figures{.cpu = (last.cpu - first.cpu) / (messages(last) - messages(first)) * 1e6,
-                  .rate = messages(last) / seconds(last)};
-  if (work.program == "load") {
+  const double more = messages(last) - messages(first);
+  if (more < 100) throw std::runtime_error(server.name + ": too few messages to measure one");
+  Figures figures{.cpu = (last.cpu - first.cpu) / more * 1e6,
+                  .rate = messages(last) / seconds(last),
+                  .bytes = work.active > 0 && work.idle == 0 ? last.memory / work.active : 0};
+  if (work.has_latency()) {
     figures.p50 = number_after(last.report, "\"p50\":");
     figures.p99 = number_after(last.report, "\"p99\":");
   }
   return figures;
 }
 
-using Rounds = std::vector<std::vector<Figures>>;  // [server][round]
-
 Rounds measure_all(std::span<const Server> servers, const Work& work, std::uint64_t rounds,
-                   const std::string& folder, bool pinned) {
+                   const Place& place) {
   Rounds all(servers.size());
-  for (std::uint64_t round = 0; round < rounds; ++round)
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    const double clients_end = work.held > 0 ? kernel_bytes_of_client(work, place) : 0;
     for (std::size_t i = 0; i < servers.size(); ++i) {
       const std::size_t which = round % 2 == 0 ? i : servers.size() - 1 - i;
-      all[which].push_back(measure(servers[which], work, folder, pinned));
-      std::fprintf(stderr, "%c %s: %.2f us\n", work.id, servers[which].name.c_str(), all[which].back().cpu);
+      all[which].push_back(measure(servers[which], work, place));
+      Figures& figures = all[which].back();
+      figures.kernel_bytes -= clients_end;
+      std::fprintf(stderr, "%c %s: %.2f us, %.0f + %.0f bytes, %.2f ms\n", work.id,
+                   servers[which].name.c_str(), figures.cpu, figures.bytes, figures.kernel_bytes, figures.ms);
     }
+  }
   return all;
-}
-
-// ---- reporting
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-template <class Of>
-std::vector<double> each(const std::vector<Figures>& rounds, Of of) {
-  std::vector<double> values;
-  for (const Figures& figures : rounds)
-    values.push_back(of(figures));
-  return values;
-}
-
-double cpu_of(const Figures& figures) {
-  return figures.cpu;
-}
-
-double of_median(const std::vector<Figures>& rounds, double Figures::* what) {
-  return median(each(rounds, [what](const Figures& figures) { return figures.*what; }));
-}
-
-struct Ratios {
-  double middle = 0, least = 0, greatest = 0, best = 0;
-};
-/// To the first server, taken within each round; best: of the rounds in which each was best.
-Ratios ratios_of(const Rounds& all, std::size_t server) {
-  std::vector<double> ratios;
-  for (std::size_t round = 0; round < all[server].size(); ++round)
-    ratios.push_back(all[server][round].cpu / all[0][round].cpu);
-  const auto [least, greatest] = std::ranges::minmax(ratios);
-  return {median(ratios), least, greatest,
-          std::ranges::min(each(all[server], cpu_of)) / std::ranges::min(each(all[0], cpu_of))};
-}
-
-void print(const Work& work, std::span<const Server> servers, const Rounds& all) {
-  const bool holds = work.connections > 0, waits = work.program == "load";
-  std::printf("\n### %c: %s\n\n", work.id, std::string(work.title).c_str());
-  std::printf("| server | CPU, µs a %s | relative | least–greatest | best rounds | %s a second |%s%s\n",
-              waits ? "message" : "connection", holds ? "opened" : "done", holds ? " bytes each |" : "",
-              waits ? " p50, µs | p99, µs |" : "");
-  std::printf("|---|---|---|---|---|---|%s%s\n", holds ? "---|" : "", waits ? "---|---|" : "");
-  for (std::size_t i = 0; i < servers.size(); ++i) {
-    const auto [middle, least, greatest, best] = ratios_of(all, i);
-    std::printf("| %s | %.2f | %.2f | %.2f–%.2f | %.2f | %.0f |", servers[i].name.c_str(),
-                median(each(all[i], cpu_of)), middle, least, greatest, best,
-                of_median(all[i], &Figures::rate));
-    if (holds) std::printf(" %.0f |", of_median(all[i], &Figures::bytes));
-    if (waits)
-      std::printf(" %.0f | %.0f |", of_median(all[i], &Figures::p50), of_median(all[i], &Figures::p99));
-    std::printf("\n");
-  }
-  std::fflush(stdout);
-}
-
-/// A bar for each server, as long as its CPU time relative to the first one, and a line from the least to the greatest.
-void write_plot(std::ostream& out, const Work& work, std::span<const Server> servers, const Rounds& all) {
-  constexpr int row = 22, label = 150, unit = 200, width = 720;
-  out << "<h3>" << work.id << ": " << work.title << "</h3>\n<svg viewBox=\"0 0 " << width << " "
-      << servers.size() * row
-      << "\" role=\"img\" aria-label=\"CPU time of each server, relative to the first\">\n";
-  for (std::size_t i = 0; i < servers.size(); ++i) {
-    const auto [middle, least, greatest, best] = ratios_of(all, i);
-    const std::size_t y = i * row;
-    const auto x = [](double ratio) { return std::min<double>(label + ratio * unit, width - 50); };
-    out << "<text x=\"" << label - 8 << "\" y=\"" << y + 15 << "\" text-anchor=\"end\">" << servers[i].name
-        << "</text><rect x=\"" << label << "\" y=\"" << y + 3 << "\" width=\"" << x(middle) - label
-        << "\" height=\"" << row - 6 << "\"/><line x1=\"" << x(least) << "\" x2=\"" << x(greatest)
-        << "\" y1=\"" << y + row / 2 << "\" y2=\"" << y + row / 2 << "\"/><text x=\""
-        << x(std::max(middle, greatest)) + 6 << "\" y=\"" << y + 15 << "\">" << std::round(middle * 100) / 100
-        << "</text>\n";
-  }
-  out << "</svg>\n";
-}
-
-struct Point {  // of the chart of growth, fewer connections first
-  int connections = 0;
-  std::vector<double> cpu{};  // of each server, microseconds a message
-};
-
-/// How a message's CPU time grows with the connections: a line for each server, from left to right in the logarithm.
-void write_growth(std::ostream& out, std::span<const Server> servers, std::span<const Point> points) {
-  if (points.size() < 2) return;
-  constexpr int left = 60, right = 520, top = 10, bottom = 240;
-  const double first = points.front().connections, decades = std::log(points.back().connections / first);
-  double most = 0;
-  for (const Point& point : points)
-    most = std::max(most, std::ranges::max(point.cpu));
-  const auto x = [&](int n) { return left + std::log(n / first) / decades * (right - left); };
-  const auto y = [&](double cpu) { return bottom - cpu / most * (bottom - top); };
-  out << "<h3>Growth: CPU time a message, µs, by connections</h3>\n<svg viewBox=\"0 0 720 270\" role=\"img\" "
-         "aria-label=\"CPU time a message of each server, by the number of connections\">\n";
-  for (const double cpu : {0.0, most / 2, most})
-    out << "<line x1=\"" << left << "\" x2=\"" << right << "\" y1=\"" << y(cpu) << "\" y2=\"" << y(cpu)
-        << "\" opacity=\"0.25\"/><text x=\"" << left - 8 << "\" y=\"" << y(cpu) + 4
-        << "\" text-anchor=\"end\">" << std::round(cpu * 10) / 10 << "</text>\n";
-  for (const Point& point : points)
-    out << "<text x=\"" << x(point.connections) << "\" y=\"" << bottom + 20 << "\" text-anchor=\"middle\">"
-        << point.connections << "</text>\n";
-  for (std::size_t server = 0; server < servers.size(); ++server) {
-    const std::size_t hue = server * 360 / servers.size();
-    out << "<polyline fill=\"none\" stroke-width=\"2\" stroke=\"hsl(" << hue << " 60% 50%)\" points=\"";
-    for (const Point& point : points)
-      out << x(point.connections) << "," << y(point.cpu[server]) << " ";
-    out << "\"/><rect x=\"" << right + 20 << "\" y=\"" << top + server * 20
-        << "\" width=\"12\" height=\"12\" style=\"fill: hsl(" << hue << " 60% 50%)\"/><text x=\""
-        << right + 38 << "\" y=\"" << top + server * 20 + 11 << "\">" << servers[server].name << "</text>\n";
-  }
-  out << "</svg>\n";
-}
-
-void write_json(std::ostream& out, const Work& work, std::span<const Server> servers, const Rounds& all) {
-  out << "    {\"work\": \"" << work.id << "\", \"title\": \"" << work.title << "\", \"servers\": [";
-  for (std::size_t i = 0; i < servers.size(); ++i) {
-    out << (i ? "," : "") << "\n      {\"name\": \"" << servers[i].name << "\", \"rounds\": [";
-    for (std::size_t round = 0; round < all[i].size(); ++round) {
-      const Figures& figures = all[i][round];
-      out << (round ? ", " : "") << "{\"cpu_us\": " << figures.cpu << ", \"a_second\": " << figures.rate
-          << ", \"p50_us\": " << figures.p50 << ", \"p99_us\": " << figures.p99
-          << ", \"bytes\": " << figures.bytes << "}";
-    }
-    out << "]}";
-  }
-  out << "\n    ]}";
 }
 
 std::string machine() {
@@ -402,6 +383,7 @@ void write(const std::string& file, const std::string& text) {
 struct Settings {
   std::uint64_t rounds = 9;
   bool pinned = false;
+  pid_t also = 0;
   std::string chosen;  // the works' letters; empty: all
   std::string json, plots;
   std::vector<Server> servers;
@@ -414,7 +396,13 @@ Settings parse(int argc, char** argv) {
        [&](std::string_view v) { settings.rounds = ladder::number("--rounds", v, 1, 1000); }},
       {"--pin", "", "the servers on core 0, the load on core 1: for one worker",
        [&](std::string_view) { settings.pinned = true; }},
-      {"--works", "LETTERS", "which works (all): abcdefghijkl",
+      {"--also", "PID",
+       "count in the CPU time of this process, and print no more than ratios: for Wine's server",
+       [&](std::string_view v) {
+         settings.also =
+             static_cast<pid_t>(ladder::number("--also", v, 1, std::numeric_limits<pid_t>::max()));
+       }},
+      {"--works", "LETTERS", "which works (all): abcdefghijklmnopqr",
        [&](std::string_view v) { settings.chosen = v; }},
       {"--json", "FILE", "every figure of every round", [&](std::string_view v) { settings.json = v; }},
       {"--plots", "FILE", "a piece of a page, with a plot for each work",
@@ -433,40 +421,53 @@ Settings parse(int argc, char** argv) {
   return settings;
 }
 
-void run(const Settings& settings, const std::string& folder) {
-  std::printf("%s; %d rounds%s. Relative: to %s.\n", machine().c_str(), static_cast<int>(settings.rounds),
+/// The works that only draw how cost grows are long, and half of the rounds will do.
+std::uint64_t rounds_of(const Work& work, const Settings& settings) {
+  return work.active > 1000 || work.idle > 0 ? (settings.rounds + 1) / 2 : settings.rounds;
+}
+
+/// False: a work has failed.
+bool run(const Settings& settings, const std::string& folder) {
+  const auto chosen = [&](const Work& work) {
+    return settings.chosen.empty() || settings.chosen.find(work.id) != std::string::npos;
+  };
+  const bool relative =
+      std::ranges::any_of(works, [&](const Work& work) { return chosen(work) && !work.asks_slow_server(); });
+  std::printf("%s; %d rounds%s.%s\n", machine().c_str(), static_cast<int>(settings.rounds),
               settings.pinned ? ", the servers on one core, the load on another" : "",
-              settings.servers[0].name.c_str());
+              relative ? (" Relative: to " + settings.servers[0].name + ".").c_str() : "");
+  const Place place{.folder = folder, .pinned = settings.pinned, .also = settings.also};
   std::ostringstream json, plots;
-  json << "{\"machine\": \"" << machine() << "\", \"works\": [\n";
-  bool first = true;
-  std::vector<Point> growth;
+  std::vector<Result> results;
+  bool failed = false;
   for (const Work& work : works) {
-    if (!settings.chosen.empty() && settings.chosen.find(work.id) == std::string::npos) continue;
-    const Rounds all = measure_all(settings.servers, work, settings.rounds, folder, settings.pinned);
-    print(work, settings.servers, all);
-    json << (first ? "" : ",\n");
-    write_json(json, work, settings.servers, all);
-    write_plot(plots, work, settings.servers, all);
-    first = false;
-    if (work.grows == 0) continue;
-    growth.push_back({.connections = work.grows});
-    for (const auto& rounds : all)
-      growth.back().cpu.push_back(median(each(rounds, cpu_of)));
+    if (!chosen(work)) continue;
+    try {
+      const Result& result =
+          results.emplace_back(&work, measure_all(settings.servers, work, rounds_of(work, settings), place));
+      print(work, settings.servers, result.all, settings.also != 0);
+      write_plots(plots, work, settings.servers, result.all);
+    } catch (const std::runtime_error& error) {
+      std::fprintf(stderr, "bench: %c is left out: %s\n", work.id, error.what());
+      failed = true;
+    }
   }
-  write_growth(plots, settings.servers, growth);
-  json << "\n]}\n";
+  print_growth(settings.servers, results);
+  write_growth(plots, settings.servers, results);
+  write_json(json, settings.servers, results, machine());
   write(settings.json, json.str());
   write(settings.plots, plots.str());
   if (std::fflush(stdout) != 0 || std::ferror(stdout))
     throw std::runtime_error("standard output cannot be written");
+  return !failed;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
   const std::string self = argv[0];
-  run(parse(argc, argv), self.substr(0, self.find_last_of('/') + 1));  // the client and churn stand beside
+  // The client and churn stand beside.
+  return run(parse(argc, argv), self.substr(0, self.find_last_of('/') + 1)) ? 0 : 1;
 } catch (const BadArgument& error) {
   std::cerr << "bench: " << error.what() << "\n";
   return 2;

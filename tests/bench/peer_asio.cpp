@@ -1,22 +1,27 @@
-// An echo over asio, one io_context a thread: peer_asio [THREADS]
+// An echo over asio: peer_asio [THREADS] [shared] [slow]
 //
-// It waits until there is something to read and reads then, so that an idle client holds no buffer.
+// An io_context for each thread; shared: one, which all threads run; slow: slow.h tells. It waits until there is something to read
+// and reads then, so that an idle client holds no buffer.
 #include <asio.hpp>
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "tests/bench/listen.h"
+#include "tests/bench/slow.h"
 
 namespace {
 
 using asio::ip::tcp;
 
 thread_local std::array<char, 65536> buffer;
+bool slow = false;
 
 class Client : public std::enable_shared_from_this<Client> {
  public:
@@ -34,6 +39,7 @@ class Client : public std::enable_shared_from_this<Client> {
     const std::size_t count = socket_.read_some(asio::buffer(buffer), error);
     if (error == asio::error::would_block) return receive();
     if (error) return;  // it has finished, or is gone
+    if (slow) bench::answer_slowly(buffer.front());
     const std::size_t sent = socket_.write_some(asio::buffer(buffer, count), error);
     if (error && error != asio::error::would_block) return;
     if (sent == count) return receive();
@@ -51,8 +57,9 @@ class Client : public std::enable_shared_from_this<Client> {
 
 void accept_client(tcp::acceptor& listener) {
   listener.async_accept([&listener](std::error_code error, tcp::socket socket) {
+    accept_client(listener);  // first: another thread may take the next one
+    if (slow) bench::open_slowly();
     if (!error) std::make_shared<Client>(std::move(socket))->receive();
-    accept_client(listener);
   });
 }
 
@@ -63,8 +70,24 @@ void work(int descriptor) {
   context.run();
 }
 
+void serve_shared(unsigned threads) {
+  std::uint16_t port = 0;
+  asio::io_context context(static_cast<int>(threads));
+  tcp::acceptor listener(context, tcp::v4(), bench::listen_on(port));
+  accept_client(listener);
+  bench::ready(port);
+  std::vector<std::jthread> pool;
+  for (unsigned i = 0; i < threads; ++i)
+    pool.emplace_back([&context] { context.run(); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::serve_alone(bench::threads_of(argc, argv, 1), work);
+  slow = bench::asked_for("slow", argc, argv);
+  const unsigned threads = bench::threads_of(argc, argv, 1);
+  if (bench::asked_for("shared", argc, argv))
+    serve_shared(threads);
+  else
+    bench::serve_alone(threads, work);
 }

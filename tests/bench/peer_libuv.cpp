@@ -1,4 +1,4 @@
-// An echo over libuv, one loop a thread: peer_libuv [THREADS]
+// An echo over libuv, one loop a thread: peer_libuv [THREADS] [slow]
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <uv.h>
@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "tests/bench/listen.h"
+#include "tests/bench/slow.h"
 
 namespace {
 
 thread_local std::array<char, 65536> buffer;
+bool slow = false;
 
 struct Answer {  // what could not be written at once
   uv_write_t write{};
@@ -40,6 +42,7 @@ void answered(uv_write_t* write, int error) {
 void receive(uv_stream_t* client, ssize_t count, const uv_buf_t* room) {
   if (count == 0) return;  // not now
   if (count < 0) return close_client(reinterpret_cast<uv_handle_t*>(client));
+  if (slow) bench::answer_slowly(*room->base);
   const uv_buf_t bytes = uv_buf_init(room->base, static_cast<unsigned>(count));
   const int sent = uv_try_write(client, &bytes, 1);
   if (sent == count) return;
@@ -54,6 +57,7 @@ void receive(uv_stream_t* client, ssize_t count, const uv_buf_t* room) {
 
 void accept_client(uv_stream_t* listener, int error) {
   if (error) return;
+  if (slow) bench::open_slowly();
   auto* const client = new uv_tcp_t;
   uv_tcp_init(listener->loop, client);
   auto* const stream = reinterpret_cast<uv_stream_t*>(client);
@@ -74,6 +78,7 @@ void work(int descriptor) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  slow = bench::asked_for("slow", argc, argv);
   std::signal(SIGPIPE, SIG_IGN);  // libuv leaves that to the program
   bench::serve_alone(bench::threads_of(argc, argv, 1), work, SOCK_NONBLOCK);
 }

@@ -55,7 +55,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds between_sweeps{100};
 
-struct Options {  // times in milliseconds; 0: no limit, or never
+struct Options {  // times in milliseconds; 0: no limit; for the drain: reset at once
   std::string host = "127.0.0.1";
   std::uint64_t port = 0, max_connections = 0, idle_timeout = 0, write_timeout = 30000, drain_timeout = 5000;
 };
@@ -88,7 +88,7 @@ using Clients = std::map<int, Client>;
 struct Server {
   Options options;
   Socket listener;
-  std::mutex mutex{};  // of the table of clients and the log. A turn is taken after it, never before it
+  std::mutex mutex{};  // of the table of clients and the log. Taken before a turn, never in one
   Clients clients{};
   Time next_line{};  // of the log: one a second
   int left_out = 0;  // lines since the last one
@@ -235,7 +235,7 @@ Step look(Server& server, Client& client, Time now) {
   const Time last = std::exchange(client.looked, now);
   if (info.tcpi_bytes_acked > std::exchange(client.acknowledged, info.tcpi_bytes_acked)) {
     client.moved = std::max(client.moved, last);  // TIME-06: a peer that takes bytes is not idle
-    if (is_blocked) client.blocked = now;         // BP-06: nor one that takes nothing
+    if (is_blocked) client.blocked = now;         // BP-06: nor stuck
   }
   const auto passed = [&](std::uint64_t time, Time since) {
     return since != Time::max() && now - since >= milliseconds(time);
@@ -328,7 +328,7 @@ std::string answer(std::string_view question) {
     return "An echo server, model blocking. Each option takes a value; times in milliseconds, 0 is "
            "never:\n"
            "  --host (127.0.0.1)  --port (0: any)  --max-connections (0: no limit)\n"
-           "  --idle-timeout (0)  --write-timeout (30000)  --drain-timeout (5000; 0: not at all)\n"
+           "  --idle-timeout (0)  --write-timeout (30000)  --drain-timeout (5000; 0: reset at once)\n"
            "--describe and --help take none.\n";
   return R"({"model":"blocking","platform":"linux","service":"echo","clients_at_once":1,"threads":"2",)"
          R"("ceiling":{"connections":1,"set_by":"one thread that accepts and serves","above":"wait"}})"

@@ -55,7 +55,7 @@ constexpr milliseconds between_sweeps{100};
 // Queued for a slow reader: above the high mark we read no more from it, at the low one we go on.
 constexpr std::size_t high_mark = 256 * 1024, low_mark = 64 * 1024;
 
-struct Options {  // times in milliseconds; 0: no limit, or never
+struct Options {  // times in milliseconds; 0: no limit; for the drain: reset at once
   std::string host = "127.0.0.1";
   std::uint64_t port = 0, max_connections = 0, idle_timeout = 0, write_timeout = 30000, drain_timeout = 5000;
 };
@@ -153,7 +153,7 @@ bool receive(Client& client, Time now) {  // false: the connection is broken
   client.moved = now;
   client.peer_finished = n == 0;
   if (client.finished) return true;                  // CLOSE-02: read all the same, or the close would reset
-  if (2 * client.queue_sent >= client.queue.size())  // so that each byte is moved once at the most
+  if (2 * client.queue_sent >= client.queue.size())  // so no more bytes are moved than have left
     client.queue.erase(0, std::exchange(client.queue_sent, 0));
   client.queue.append(buffer.data(), n);  // the echo
   return true;
@@ -223,7 +223,7 @@ Step look(Server& server, Client& client, Time now) {
   const Time last = std::exchange(client.looked, now);
   if (info.tcpi_bytes_acked > std::exchange(client.acknowledged, info.tcpi_bytes_acked)) {
     client.moved = std::max(client.moved, last);  // TIME-06: a peer that takes bytes is not idle
-    if (is_blocked) client.blocked = now;         // BP-06: nor one that takes nothing
+    if (is_blocked) client.blocked = now;         // BP-06: nor stuck
   }
   const auto passed = [&](std::uint64_t time, Time since) {
     return since != Time::max() && now - since >= milliseconds(time);
@@ -275,7 +275,7 @@ void wait(Server& server, fd_set& readable, fd_set& writable) {
   const auto left = std::clamp<Clock::duration>(server.next_sweep - Clock::now(), {}, between_sweeps);
   const timespec timeout{.tv_sec = 0, .tv_nsec = std::chrono::nanoseconds(left).count()};
   sigset_t none;
-  sigemptyset(&none);  // blocked meanwhile: signals come here and nowhere else, so none comes just before
+  sigemptyset(&none);  // signals are let in only while pselect sleeps: one that came before ends it at once
   const int ready = pselect(highest + 1, &readable, &writable, nullptr, &timeout, &none);  // sleeps here
   const int error = errno;
   server.now = Clock::now();
@@ -343,7 +343,7 @@ std::string answer(std::string_view question, const Options& options) {
   if (question == "--help")
     return "An echo server, model select. Each option takes a value; times in milliseconds, 0 is never:\n"
            "  --host (127.0.0.1)  --port (0: any)  --max-connections (0: no limit)\n"
-           "  --idle-timeout (0)  --write-timeout (30000)  --drain-timeout (5000; 0: not at all)\n"
+           "  --idle-timeout (0)  --write-timeout (30000)  --drain-timeout (5000; 0: reset at once)\n"
            "--describe and --help take none.\n";
   const std::uint64_t most = options.max_connections;
   const std::uint64_t room = FD_SETSIZE - 4;  // besides 0, 1, 2 and the listener

@@ -53,7 +53,7 @@ constexpr milliseconds silence_enough{500};  // of a client to which a stop has 
 constexpr std::size_t high_mark = 256 * 1024, low_mark = 64 * 1024;
 constexpr std::size_t most_a_send = 64 * 1024;  // BP-08: so that a slow reader is seen to take something
 
-struct Options {  // times in milliseconds; 0: no limit, or never
+struct Options {  // times in milliseconds; 0: no limit; for the drain: reset at once
   std::string host = "127.0.0.1";
   std::uint64_t port = 0, max_connections = 0, idle_timeout = 0, write_timeout = 30000, drain_timeout = 5000;
 };
@@ -117,7 +117,9 @@ struct Server {
   LPFN_ACCEPTEX accept_ex = nullptr;
   std::array<Accept, 32> accepts{};  // so many newcomers get in before a worker looks
   std::atomic<int> vanished = 0;     // newcomers, since the last sweep
-  Mutex mutex{};  // of the table of clients, and of the start of accepts. Taken after a turn, never before
+  // Of the table of clients, and of the start of accepts. Taken after a turn, never before one, except by sweep: it only
+  // tries turns.
+  Mutex mutex{};
   Clients clients{};
   Mutex log_mutex{};
   Time next_line{};  // of the log: one a second
@@ -162,6 +164,7 @@ bool set(const Socket& socket, int level, int option, auto value) {
 }
 
 // A packet comes even of what was done at once. Another worker may have it by now: it waits for the client's turn.
+// So this may mark after the call. Without a lock, mark before it.
 bool started(Operation& operation, int result) {  // false: it failed, and there is no packet
   return operation.pending = result == 0 || WSAGetLastError() == WSA_IO_PENDING;
 }
@@ -453,7 +456,7 @@ std::string answer(std::string_view question, const Options& options) {
   if (question == "--help")
     return "An echo server, model iocp. Each option takes a value; times in milliseconds, 0 is never:\n"
            "  --host (127.0.0.1)  --port (0: any)  --max-connections (0: no limit)\n"
-           "  --idle-timeout (0)  --write-timeout (30000)  --drain-timeout (5000; 0: not at all)\n"
+           "  --idle-timeout (0)  --write-timeout (30000)  --drain-timeout (5000; 0: reset at once)\n"
            "--describe and --help take none.\n";
   const std::string most = std::to_string(options.max_connections);
   const bool limited = options.max_connections > 0;

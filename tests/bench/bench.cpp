@@ -229,7 +229,7 @@ double memory(pid_t pid, const std::string& which) {
   return number_after(text.str(), which + ":") * 1024;
 }
 
-/// What the kernel of the whole machine holds for sockets, threads and page tables (proc(5), /proc/meminfo).
+/// Bytes that the kernel uses for sockets, threads and page tables, of the whole machine (proc(5), /proc/meminfo).
 double kernel_memory() {
   std::ostringstream text;
   text << std::ifstream("/proc/meminfo").rdbuf();

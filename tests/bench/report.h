@@ -1,4 +1,4 @@
-// What bench has measured, as Markdown, as JSON and as a piece of a page.
+// Prints the results of bench as Markdown, and writes them as JSON and as a piece of a page.
 #pragma once
 
 #include <iosfwd>

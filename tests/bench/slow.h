@@ -1,4 +1,4 @@
-// What a slow server does in its callbacks: it computes, or asks a database that takes its time.
+// A slow server's callbacks take their time: they stand for one that computes, or asks a database.
 #pragma once
 
 #include <algorithm>

@@ -222,7 +222,7 @@ TEST_CASE("LEAK-06 30 000 short connections under an idle timeout of a day") {
           crowd(scene, server);
           come_and_reset(scene, server, first);
           std::uint64_t grown = allowed + 1;
-          // What grows once is the heap's, on a machine that does other things as well; a leak grows each time.
+          // A heap may grow once, on a machine that does other things as well. A leak grows with each batch.
           for (int batch = 0; batch < 3 && grown > allowed; ++batch) {
             const std::uint64_t before = server.process().memory();
             come_and_reset(scene, server, more);

@@ -161,7 +161,7 @@ struct Process::State {
 
   std::size_t sockets_in_wineserver() const {
     // It does not tell whose a socket is: what is more than the others' shares is this one's.
-    return internet_sockets(wineserver->self_->id) - (all_shares() - share);
+    return internet_sockets(wineserver->self_->id) - left_behind() - (all_shares() - share);
   }
   void has_ended(int wait_status) {
     ended = ended_from(wait_status);
@@ -170,9 +170,9 @@ struct Process::State {
     const Time until = Clock::now() + std::chrono::seconds(1);
     while (!wineserver->asleep() && Clock::now() < until)
       wineserver->wait(milliseconds(1));
-    // Killed in select it leaves some there for good (Wine 8): nobody's, from now on.
-    const std::size_t left = ended->signal ? sockets_in_wineserver() : 0;
-    all_shares() += left - std::exchange(share, 0);
+    // Killed in select or in an accept it leaves some there for good (Wine 8): nobody's, from now on.
+    if (ended->signal) left_behind() += sockets_in_wineserver();
+    all_shares() -= std::exchange(share, 0);
   }
 
   ~State() {
@@ -204,7 +204,7 @@ Process::Process(const Launch& launch) : self_(std::make_unique<State>()) {
   if (needs_wine(launch.words)) {
     self_->wineserver = &wineserver(launch.words);
     self_->program = *std::ranges::find_if(launch.words, is_windows_program);
-    self_->before = internet_sockets(self_->wineserver->self_->id);
+    self_->before = internet_sockets(self_->wineserver->self_->id) - left_behind();
   }
   Pipe out, log;
   if (launch.log == Log::kept) {

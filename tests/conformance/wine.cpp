@@ -180,4 +180,9 @@ std::size_t& all_shares() {
   return sum;
 }
 
+std::size_t& left_behind() {
+  static std::size_t sum = 0;
+  return sum;
+}
+
 }  // namespace conformance

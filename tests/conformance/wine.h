@@ -22,5 +22,6 @@ int wine_version();  ///< 10 of "wine-10.0 (Debian ...)". Throws std::runtime_er
 std::size_t internet_sockets(int process);  ///< all of a process's sockets but those within this machine
 /// What all programs under Wine that are at rest hold in the wineserver.
 std::size_t& all_shares();
+std::size_t& left_behind();  ///< ... and what killed ones have left there
 
 }  // namespace conformance

@@ -50,7 +50,7 @@ served() {
   # shellcheck disable=SC2086
   timeout -k 5 120 $tool_and_server >"$folder/ready" 2>"$folder/log" &
   server=$!
-  until grep -q -E 'READY|listening' "$folder/ready"; do # the second is a sketch's word
+  until grep -qs -E 'READY|listening' "$folder/ready"; do # the second is a sketch's word
     kill -0 $server 2>/dev/null || {
       echo "counts: the server has ended:" >&2
       cat "$folder/log" >&2

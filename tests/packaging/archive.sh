@@ -47,7 +47,7 @@ fi
 process=$!
 trap 'kill -KILL $process 2>/dev/null' EXIT
 tries=100
-until grep -q READY "$work/server.log"; do
+until grep -qs READY "$work/server.log"; do
   tries=$((tries - 1))
   [ $tries -gt 0 ] || fail "$server is not ready"
   sleep 0.1

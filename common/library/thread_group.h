@@ -16,12 +16,12 @@ class ThreadGroup {
   /// Throws std::system_error if the system has no thread to give (EAGAIN, pthread_create(3)), or
   /// std::bad_alloc.
   template <class Work>
-  void start(Work work) {
+  void start(Work&& work) {
     join_gone();  // first: their stacks may be what the new one needs
     const std::lock_guard lock(mutex_);
     const auto self = present_.emplace(present_.begin());
     try {
-      *self = std::thread([this, self, work = std::move(work)] {
+      *self = std::thread([this, self, work = std::forward<Work>(work)] {
         work();
         const std::lock_guard done(mutex_);
         gone_.splice(gone_.begin(), present_, self);

@@ -234,8 +234,9 @@ TEST_CASE("http: a header has 16 KiB, to the byte, in whatever pieces it comes")
 
   // An endless line (ABUSE-07), by what of it is endless
   const std::string endless(HttpParser::longest_header, 'x');
+  const std::string and_more = endless + get;
   for (const auto& [request_line, status] : {std::pair{"GET /" + endless, "414"},
-                                             {"GET /" + endless + get, "414"},
+                                             {"GET /" + and_more, "414"},
                                              {"BREW " + endless, "414"},
                                              {endless, "501"},
                                              {"(" + endless, "400"}}) {

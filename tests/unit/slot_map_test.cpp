@@ -77,7 +77,7 @@ TEST_CASE("slot_map: the next occupant of a slot has another id, and the old one
     CHECK(ids.insert(id.value).second);
     std::size_t backlog = 0;
     if (old)
-      CHECK(record.strand.post(*old, {Command::Kind::close}, 1, backlog, [](ConnectionId) {}) ==
+      CHECK(record.strand.post(old, {Command::Kind::close}, 1, backlog, [](ConnectionId) {}) ==
             Strand::Posted::gone);
     old = id;
     record.strand.end_session();

@@ -12,7 +12,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 chroot=$PWD/build/debian13
 packages='g++ cmake ninja-build make git doctest-dev clang-19 clang-format-19 clang-tidy-19 libc++-19-dev libc++abi-19-dev g++-mingw-w64-x86-64-posix wine wine64
-  socat netcat-openbsd curl wrk python3 perl procps iproute2 strace gawk'
+  patch socat netcat-openbsd curl wrk python3 perl procps iproute2 strace gawk'
 
 fail() {
   echo "debian13: $*" >&2

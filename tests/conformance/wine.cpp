@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "tests/conformance/platform.h"
@@ -106,13 +107,16 @@ class Wine {
   explicit Wine(const std::string& program) : prefix_(usual_prefix(program)) {
     setenv("WINEPREFIX", prefix_.path().c_str(), 1);
     setenv("WINEDEBUG", "-all", 0);
+    // A wineserver writes the registry when it ends. Without it cmake/wine.sh takes a prefix for an empty one.
+    if (!is_whole(prefix_.path())) run({"sh", "-c", "wineboot -i && wineserver -w"});
     most_descriptors();  // it holds the sockets of all programs, and keeps the soft limit that it inherits
     // -p: it stays when the last program has gone, and so do Windows' own processes: what it holds is
     // steady. Killed, it would leave those behind.
     server_.emplace(Launch{.words = {"wineserver", "-f", "-p"}, .announces = false, .gently = true});
     while (!listens())
       if (server_->wait(milliseconds(5))) throw std::runtime_error("no wineserver: " + server_->log());
-    boot();
+    // Windows' own processes start with the first program: before one that is judged.
+    run({"wine", "wineboot"});
   }
   Wine(const Wine&) = delete;
   Wine& operator=(const Wine&) = delete;
@@ -130,11 +134,10 @@ class Wine {
         local_sockets(), [&](const LocalSocket& each) { return each.listens && held.contains(each.number); });
   }
 
-  /// Windows' own processes start with the first program: before one that is judged.
-  static void boot() {
-    Process first({.words = {"wine", "wineboot"}, .announces = false});
-    const auto ended = first.wait(std::chrono::seconds(120));  // in an empty prefix, on a slow machine
-    if (!ended || !ended->in_order()) throw std::runtime_error("Wine does not start: " + first.log());
+  static void run(std::vector<std::string> words) {
+    Process program({.words = std::move(words), .announces = false});
+    const auto ended = program.wait(std::chrono::seconds(120));  // in an empty prefix, on a slow machine
+    if (!ended || !ended->in_order()) throw std::runtime_error("Wine does not start: " + program.log());
   }
 
   Prefix prefix_;

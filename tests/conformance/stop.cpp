@@ -27,9 +27,18 @@ Duration a_second() {
   return scaled(std::chrono::seconds(1));
 }
 
+/// Longer than a system waits before it asks a peer for room: a quarter of a second. It may get some then, and take
+/// the whole answer from the server.
+constexpr milliseconds before_stuck(400);
+
 /// A client whose answer the server cannot get rid of. Returns how much the connection has taken from it.
 std::size_t stick(Peer& peer) {
-  return push_until_blocked(peer, noise(settings().seed, 8 * MiB));
+  const std::string content = noise(settings().seed, 8 * MiB);
+  std::size_t sent = 0;
+  do
+    sent += push_until_blocked(peer, std::string_view(content).substr(sent));
+  while (sent < content.size() && peer.writable(scaled(before_stuck)));
+  return sent;
 }
 
 StartOptions cold(std::vector<std::string> options = {}) {
@@ -277,9 +286,22 @@ TEST_CASE("STOP-08 100 starts and stops") {
         });
 }
 
-void send_all(const WaysToStop& ways, Server& server) {
-  for (const Signal way : ways.all)
-    server.process().send(way);
+/// One wish, in many signals. Returns when it began.
+Time send_one_wish(Scene& scene, Server& server) {
+  const Time asked = Clock::now();
+  const auto send_all = [&, ways = server.process().ways_to_stop().all] {
+    for (const Signal way : ways)
+      server.process().send(way);
+  };
+  send_all();
+  send_all();
+  expect_refusal_at_once(scene, server);  // now it has heard the first
+  // A busy machine may have taken its time for that.
+  while (Clock::now() - asked < same_signal / 2) {
+    send_all();
+    server.process().wait(milliseconds(20));
+  }
+  return asked;
 }
 
 TEST_CASE("STOP-09 signals within half a second are one") {
@@ -288,23 +310,26 @@ TEST_CASE("STOP-09 signals within half a second are one") {
          .catches = "a repeated signal that is taken for a second wish: exit 1, and connections reset",
          .needs = Needs::ours},
         [](Scene& scene) {
-          Server& server = scene.start(cold({"--drain-timeout", "60000"}));
-          Peer peer = scene.connect(server, small_window);
-          stick(peer);
-          const WaysToStop ways = server.process().ways_to_stop();
-          const Time asked = Clock::now();
-          send_all(ways, server);
-          send_all(ways, server);
-          expect_refusal_at_once(scene, server);  // now it has heard the first
-          // A busy machine may have taken its time for that.
-          while (Clock::now() - asked < same_signal / 2) {
-            send_all(ways, server);
-            server.process().wait(milliseconds(20));
+          constexpr int most = 10;
+          for (int attempt = 1;; ++attempt) {
+            Server& server = scene.start(cold({"--drain-timeout", "60000"}));
+            Peer peer = scene.connect(server, small_window);
+            stick(peer);
+            const Time asked = send_one_wish(scene, server);
+            if (server.process().wait(2 * same_signal)) {
+              // A busy machine may need half a second to send them: Windows takes a program for each. The last is a
+              // second wish then, and the server goes, but not earlier.
+              expect(Clock::now() - asked >= same_signal && attempt < most, "a drain that still waits",
+                     "the server is gone");
+              peer.reset();
+              scene.own().clear();  // as in STOP-06
+              continue;
+            }
+            expect_rest_and_fin(peer);
+            peer.close();
+            expect_exit_in_order(server.process(), a_second());
+            return;
           }
-          expect(!server.process().wait(2 * same_signal), "a drain that still waits", "the server is gone");
-          expect_rest_and_fin(peer);
-          peer.close();
-          expect_exit_in_order(server.process(), a_second());
         });
 }
 

@@ -30,10 +30,12 @@ Duration a_second() {
 /// Longer than a system waits before it asks a peer for room: a quarter of a second. It may get some then, and take
 /// the whole answer from the server.
 constexpr milliseconds before_stuck(400);
+/// More than the two systems hold between them (tcp(7), tcp_rmem and tcp_wmem).
+constexpr std::size_t enough_to_stick = 64 * MiB;
 
 /// A client whose answer the server cannot get rid of. Returns how much the connection has taken from it.
 std::size_t stick(Peer& peer) {
-  const std::string content = noise(settings().seed, 8 * MiB);
+  const std::string content = noise(settings().seed, enough_to_stick);
   std::size_t sent = 0;
   do
     sent += push_until_blocked(peer, std::string_view(content).substr(sent));
@@ -139,7 +141,7 @@ TEST_CASE("STOP-03 what is in flight completes") {
         [](Scene& scene) {
           Server& server = scene.start(cold());
           Peer peer = scene.connect(server, small_window);
-          const std::string content = noise(settings().seed, 8 * MiB);
+          const std::string content = noise(settings().seed, enough_to_stick);
           const std::size_t sent = stick(peer);
           auto frozen = server.freeze();
           const std::size_t taken = taken_by(server, peer, sent);
